@@ -1,0 +1,49 @@
+"""Equipoise: train, judge and use classifiers whose classes are lopsided, and prove whether balancing helped.
+
+Names are loaded when they are first used, so that ``import equipoise`` costs nothing and never imports torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+# Public name -> module that defines it.
+_HOME = {
+    "Census": "labels",
+    "ClassWeights": "balance",
+    "DecisionRule": "decision",
+    "EquipoiseError": "_checks",
+    "Labels": "labels",
+    "Ledger": "balance",
+    "MetricTable": "evidence",
+    "Scores": "scores",
+    "Split": "labels",
+    "check_split": "labels",
+    "class_weights": "balance",
+    "count_labels": "labels",
+    "evaluate": "evidence",
+    "fit_decision": "decision",
+    "read_labels": "labels",
+    "read_recipe": "recipe",
+    "read_scores": "scores",
+    "split_labels": "labels",
+    "train": "training",
+    "weights_table": "balance",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(importlib.import_module(f"equipoise.{_HOME[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'equipoise' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,71 @@
+"""Argument checks, and the one form that every error message takes.
+
+An error is one sentence of what is wrong and one of what to do. Errors about data add the place (file, row, column).
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable
+
+
+class EquipoiseError(Exception):
+    """Anything that the user of Equipoise can put right. The command line prints it without a traceback."""
+
+
+class ArgumentError(EquipoiseError, ValueError):
+    """An argument of a function, a flag of a command or a key of a recipe has a value that cannot work."""
+
+
+class DataError(EquipoiseError, ValueError):
+    """A table, mask or score file holds something that cannot be right. The message names the place."""
+
+
+class RunError(EquipoiseError, RuntimeError):
+    """A run folder or a checkpoint cannot be used as asked."""
+
+
+def nearest(name: object, allowed: Iterable[object]) -> str:
+    """Return ``' Did you mean "x"?'`` for the closest allowed name, or an empty string when nothing is close."""
+    by_folded = {str(candidate).casefold(): str(candidate) for candidate in allowed}
+    close = difflib.get_close_matches(str(name).casefold(), by_folded, n=1, cutoff=0.6)
+    return f' Did you mean "{by_folded[close[0]]}"?' if close else ""
+
+
+def listed(names: Iterable[object], limit: int = 8) -> str:
+    """Return the names quoted and joined by commas, cut after `limit` with the number that were left out."""
+    quoted = [f'"{name}"' for name in names]
+    more = len(quoted) - limit
+    return ", ".join(quoted[:limit]) + (f" and {more} more" if more > 0 else "")
+
+
+def check_one_of(value: object, allowed: Iterable[str], *, argument: str, function: str) -> None:
+    """Raise `ArgumentError` unless `value` is one of `allowed`; the message names the nearest."""
+    options = list(allowed)
+    if value not in options:
+        raise ArgumentError(
+            f"`{argument}` of {function} must be one of {listed(options, limit=30)}; got {value!r}."
+            f"{nearest(value, options)}"
+        )
+
+
+def check_number(
+    value: object,
+    *,
+    argument: str,
+    function: str,
+    at_least: float = -math.inf,
+    above: float = -math.inf,
+    at_most: float = math.inf,
+) -> float:
+    """Return `value` as a float, or raise `ArgumentError` when it is no finite number or outside its range."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ArgumentError(f"`{argument}` of {function} must be a finite number; got {value!r}.")
+    if value < at_least:
+        raise ArgumentError(f"`{argument}` of {function} must be at least {at_least}; got {value}.")
+    if value <= above:
+        raise ArgumentError(f"`{argument}` of {function} must be above {above}; got {value}.")
+    if value > at_most:
+        raise ArgumentError(f"`{argument}` of {function} must be at most {at_most}; got {value}.")
+    return float(value)

@@ -1,0 +1,71 @@
+"""The command line. Each command is a file of its own, loaded only when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from equipoise._checks import EquipoiseError
+
+# Command -> the line shown by `equipoise --help`. The file equipoise/cli/<command>.py holds the function <command>.
+COMMANDS = {
+    "census": "Count classes, label combinations, unknowns and groups in a table of labels.",
+    "weights": "Show every weighting scheme side by side, and say what each weight does.",
+    "split": "Split rows into train, validation and test with groups kept whole.",
+    "train": "Train from a table or a recipe, fit thresholds, judge on the test role.",
+    "decide": "Fit thresholds on validation scores from any model.",
+    "evaluate": "Judge scores with a decision rule: every metric with interval and support.",
+    "predict": "Apply a finished run to a new table.",
+    "recipes": "List the recipes that come with Equipoise, or print one.",
+    "demo": "Count, split, train, decide and judge on a real data set, in one command.",
+    "version": "Print the version of Equipoise and of what it stands on.",
+}
+
+
+class _LazyGroup(TyperGroup):
+    """A command group that imports a command's file when the command is looked up, not before."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"equipoise.cli.{cmd_name}")
+        single = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+        single.command(name=cmd_name, help=getattr(module, cmd_name).__doc__ or COMMANDS[cmd_name])(
+            getattr(module, cmd_name)
+        )
+        return typer.main.get_command(single)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+app = typer.Typer(
+    cls=_LazyGroup, no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
+    help="Train, judge and use classifiers whose classes are lopsided.",
+)
+
+
+@app.callback()
+def _root() -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; errors that the user can put right are printed without a traceback, exit status 2."""
+    try:
+        app()
+    except EquipoiseError as error:
+        sys.stderr.write(f"equipoise: {error}\n")
+        raise SystemExit(2) from None
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None

@@ -1,0 +1,57 @@
+"""The flags that mean the same in every command, and how results are printed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+LabelsOption = Annotated[
+    str | None,
+    typer.Option("--labels", "--targets", help="Label columns, comma-separated (or give one column of classes)."),
+]
+SeparatorOption = Annotated[
+    str | None, typer.Option("--separator", help='What joins findings inside one cell, such as "|".')
+]
+IdsOption = Annotated[str | None, typer.Option("--ids", help="Column that names each row. Default: the row number.")]
+GroupsOption = Annotated[
+    str | None, typer.Option("--groups", help='Column of the patient (or other group), or "none" if rows are independent.')
+]
+TaskOption = Annotated[
+    str | None, typer.Option("--task", help="binary, multiclass, ordinal or multilabel. Default: inferred and printed.")
+]
+UncertainOption = Annotated[
+    str | None, typer.Option("--uncertain", help="Label value that means uncertain, such as -1 in CheXpert.")
+]
+UnknownOption = Annotated[
+    str, typer.Option("--unknown", help="What unknown labels become: unknown, negative, positive or drop.")
+]
+SeedOption = Annotated[int, typer.Option("--seed", help="Seed of every random choice.")]
+OutOption = Annotated[Path | None, typer.Option("--out", help="Where to write the result.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read, and nothing else.")]
+
+
+def columns(text: str | None) -> list[str] | None:
+    """Split a comma-separated flag into column names; a name that holds a comma is written with a backslash, ``\\,``."""
+    if text is None:
+        return None
+    marked = text.replace("\\,", "\0")
+    return [name.replace("\0", ",").strip() for name in marked.split(",") if name.strip()]
+
+
+def console(*, stderr: bool = False) -> Console:
+    """The console that tables and sentences are printed on; names from data are never read as markup."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False, markup=False, soft_wrap=not sys.stdout.isatty())
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document on standard output."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
