@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import numbers
 from collections.abc import Iterable
 
 
@@ -60,12 +61,17 @@ def check_number(
     at_most: float = math.inf,
 ) -> float:
     """Return `value` as a float, or raise `ArgumentError` when it is no finite number or outside its range."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    try:
+        finite = not isinstance(value, bool) and isinstance(value, numbers.Real) and math.isfinite(value)
+    except OverflowError:  # an integer beyond the range of floats
+        finite = False
+    if not finite:
         raise ArgumentError(f"`{argument}` of {function} must be a finite number; got {value!r}.")
-    if value < at_least:
+    number = float(value)  # type: ignore[arg-type]
+    if number < at_least:
         raise ArgumentError(f"`{argument}` of {function} must be at least {at_least}; got {value}.")
-    if value <= above:
+    if number <= above:
         raise ArgumentError(f"`{argument}` of {function} must be above {above}; got {value}.")
-    if value > at_most:
+    if number > at_most:
         raise ArgumentError(f"`{argument}` of {function} must be at most {at_most}; got {value}.")
-    return float(value)
+    return number
