@@ -1,0 +1,35 @@
+"""The recipe: everything a run is told, as frozen data read from YAML; every error has its place."""
+
+from equipoise.recipe._read import make_recipe, packaged_recipes, read_recipe, recipe_from, write_recipe
+from equipoise.recipe._schema import (
+    BalanceSettings,
+    DataSettings,
+    DecisionSettings,
+    LossSettings,
+    ModelSettings,
+    Recipe,
+    SamplingSettings,
+    ScheduleSettings,
+    SplitSettings,
+    TrainingSettings,
+    WeightsSettings,
+)
+
+__all__ = [
+    "BalanceSettings",
+    "DataSettings",
+    "DecisionSettings",
+    "LossSettings",
+    "ModelSettings",
+    "Recipe",
+    "SamplingSettings",
+    "ScheduleSettings",
+    "SplitSettings",
+    "TrainingSettings",
+    "WeightsSettings",
+    "make_recipe",
+    "packaged_recipes",
+    "read_recipe",
+    "recipe_from",
+    "write_recipe",
+]

@@ -1,0 +1,265 @@
+"""The keys of a recipe, their types, ranges and defaults."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from equipoise._checks import ArgumentError
+from equipoise._yaml import yaml_text
+from equipoise.recipe._agreement import disagreements, obstacles
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise PydanticCustomError("kind", "must be a number")
+    return value
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, bool | str) or (isinstance(value, float) and not value.is_integer()):
+        raise PydanticCustomError("kind", "must be a whole number")
+    return value
+
+
+def _name(value: Any) -> Any:
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _one_or_more(value: Any) -> Any:
+    """A single name stands for a list of one."""
+    return (value,) if isinstance(value, str | int | float) and not isinstance(value, bool) else value
+
+
+def _auto_or_whole(value: Any) -> Any:
+    whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    if value != "auto" and not whole:
+        raise PydanticCustomError("kind", 'must be "auto" or a whole number of at least 1')
+    return value
+
+
+def _alpha(value: Any) -> Any:
+    """Focal's alpha: nothing, "balanced", one share of the positive, or one for each class."""
+    shares = value if isinstance(value, list | tuple) else [value]
+    right = (
+        all(isinstance(x, int | float) and not isinstance(x, bool) and 0 < x < 1 for x in shares)
+        and len(shares) > 0
+    )
+    if value is not None and value != "balanced" and not right:
+        raise PydanticCustomError(
+            "kind", 'must be null, "balanced", a number between 0 and 1, or a list of such numbers'
+        )
+    return tuple(value) if isinstance(value, list) else value
+
+
+_Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
+_Positive = Annotated[_Number, Field(gt=0)]
+_NotNegative = Annotated[_Number, Field(ge=0)]
+_Share = Annotated[_Number, Field(ge=0, le=1)]
+_BelowOne = Annotated[_Number, Field(ge=0, lt=1)]
+_Whole = Annotated[int, BeforeValidator(_whole)]
+_Count = Annotated[_Whole, Field(ge=1)]
+_Folds = Annotated[_Whole, Field(ge=2)]
+_Seed = Annotated[_Whole, Field(ge=0, lt=2**63)]
+_Name = Annotated[str, BeforeValidator(_name), Field(min_length=1)]
+_Names = Annotated[tuple[_Name, ...], BeforeValidator(_one_or_more)]
+_AutoOrCount = Annotated[Literal["auto"] | int, BeforeValidator(_auto_or_whole)]
+_Alpha = Annotated[float | Literal["balanced"] | tuple[float, ...] | None, BeforeValidator(_alpha)]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class DataSettings(_Settings):
+    """Where the rows are, which columns are labels, and which never become features."""
+
+    table: _Name | None = None
+    labels: _Names = ()
+    separator: _Name | None = None
+    ids: _Name | None = None
+    groups: _Name | None = None  # a column, or "none": rows are declared independent
+    task: Literal["binary", "multiclass", "ordinal", "multilabel"] | None = None
+    uncertain: _Name | None = None
+    unknown: Literal["unknown", "negative", "positive", "drop"] = "unknown"
+    positive: _Name | None = None
+    features: _Names | None = None
+    exclude: _Names = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _targets_are_labels(cls, values: Any) -> Any:
+        """`targets` is another word for `labels`."""
+        if not isinstance(values, Mapping) or "targets" not in values:
+            return values
+        if "labels" in values:
+            raise PydanticCustomError("same_key", "`labels` and `targets` are the same key. Keep one of them")
+        return {"labels" if key == "targets" else key: value for key, value in values.items()}
+
+
+class SplitSettings(_Settings):
+    """How rows are dealt to train, validation and test; `file` takes a split made elsewhere."""
+
+    fractions: Annotated[tuple[_Share, _Share, _Share], Field()] = (0.7, 0.15, 0.15)
+    seed: _Seed | None = None  # None: the seed of the recipe
+    file: _Name | None = None
+    folds: _Folds | None = None
+
+    @field_validator("fractions")
+    @classmethod
+    def _sum_to_one(cls, fractions: tuple[float, float, float]) -> tuple[float, float, float]:
+        if abs(math.fsum(fractions) - 1) > 1e-6 or fractions[0] <= 0:
+            raise PydanticCustomError(
+                "kind", "must be three shares (train above 0, validation, test) that sum to 1"
+            )
+        return fractions
+
+
+class WeightsSettings(_Settings):
+    """Class weights of the loss; see `class_weights`."""
+
+    scheme: Literal[
+        "none", "inverse", "balanced", "sqrt", "fourth_root", "power", "effective_number", "median_frequency",
+        "smoothed", "log", "aggressive", "very_aggressive",
+    ] = "none"  # fmt: skip
+    power: _NotNegative | None = None
+    beta: _BelowOne | None = None
+    smoothing: _NotNegative | None = None
+    multiplier: _Positive = 1.0
+    floor: _NotNegative | None = None
+    cap: _Positive | None = None
+    normalise: Literal["none", "mean", "sum"] = "none"
+    values: dict[_Name, _NotNegative] | None = None  # by hand, for the named classes
+
+
+class SamplingSettings(_Settings):
+    """Which rows are drawn how often."""
+
+    method: Literal[
+        "none", "target", "uniform", "per_class", "aggressive", "balanced", "inverse_frequency", "max",
+        "mean", "repeat_factor", "square_root",
+    ] = "none"  # fmt: skip
+    target: dict[_Name, _Share] | None = None
+    strength: _Share | None = None
+    max_repeats: Annotated[_Number, Field(ge=1)] | None = None
+    negatives_share: _Share | None = None  # of rows without any finding; None keeps the natural share
+    replacement: bool = True
+
+
+class ScheduleSettings(_Settings):
+    """From which epoch (from 1) weights and sampling are in force."""
+
+    from_epoch: _Count
+
+
+class BalanceSettings(_Settings):
+    """Every correction for imbalance, in one place, so that the ledger can add them up."""
+
+    weights: WeightsSettings = WeightsSettings()
+    sampling: SamplingSettings = SamplingSettings()
+    schedule: ScheduleSettings | None = None
+
+
+class LossSettings(_Settings):
+    """The loss; `auto` is bce for binary and multilabel, cross_entropy for multiclass and ordinal."""
+
+    name: Literal["auto", "bce", "cross_entropy", "focal"] = "auto"
+    gamma: _NotNegative = 2.0
+    alpha: _Alpha = None
+
+
+class ModelSettings(_Settings):
+    """The model; a size left at null is the model's own default."""
+
+    name: Literal["tabm", "mlp", "linear"] = "tabm"
+    width: _Count | None = None
+    depth: _Count | None = None
+    dropout: _BelowOne | None = None
+    ensemble: _Count | None = None  # submodels inside one tabm
+    embedding: Literal["none", "linear", "piecewise_linear", "periodic"] | None = None
+    embedding_size: _Count | None = None
+    bins: _Folds | None = None
+    initial_bias: Literal["prevalence", "zero"] = "prevalence"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The sizes that were given: the keyword arguments of `make_model`."""
+        return self.model_dump(exclude={"name", "initial_bias"}, exclude_none=True)
+
+
+class TrainingSettings(_Settings):
+    """The loop: how long, how fast, on what metric it stops, and on what machine it runs."""
+
+    epochs: _Count = 100
+    batch_size: _AutoOrCount = "auto"
+    learning_rate: _Positive = 2e-3
+    weight_decay: _NotNegative = 3e-4
+    schedule: Literal["none", "plateau", "cosine", "one_cycle"] = "none"
+    schedule_factor: Annotated[_Number, Field(gt=0, lt=1)] = 0.5  # plateau: what the rate is multiplied by
+    schedule_patience: _Count = 5  # plateau: epochs without gain before that
+    warmup: _BelowOne = 0.0  # cosine, one_cycle: share of the steps
+    minimum_learning_rate: _NotNegative = 0.0
+    gradient_clip: _Positive | None = 1.0
+    accumulate: _Count = 1
+    precision: Literal["32", "bf16", "16"] = "32"
+    monitor: Literal[
+        "macro_f1", "macro_auc", "macro_ap", "macro_recall", "balanced_accuracy", "qwk", "loss"
+    ] = "loss"
+    patience: _Count | None = 16  # epochs without gain before stopping; None: never
+    members: _AutoOrCount = "auto"
+    deterministic: bool = True
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: _AutoOrCount = "auto"
+    checkpoint_seconds: _NotNegative = 30.0
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _bits(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+class DecisionSettings(_Settings):
+    """What the thresholds maximise on the validation role."""
+
+    maximize: Literal["f1", "balanced_accuracy", "youden"] = "f1"
+
+
+class Recipe(_Settings):
+    """Everything a run is told. Equal recipes give equal runs."""
+
+    name: _Name = "run"
+    seed: _Seed = 0
+    data: DataSettings = DataSettings()
+    split: SplitSettings = SplitSettings()
+    balance: BalanceSettings = BalanceSettings()
+    loss: LossSettings = LossSettings()
+    model: ModelSettings = ModelSettings()
+    training: TrainingSettings = TrainingSettings()
+    decision: DecisionSettings = DecisionSettings()
+
+    @model_validator(mode="after")
+    def _keys_agree(self) -> Self:
+        issues = disagreements(self)
+        if issues:
+            raise PydanticCustomError("disagreement", "{said}", {"said": issues[0][1], "issues": issues})
+        return self
+
+    @property
+    def split_seed(self) -> int:
+        """The seed of the split: its own, or the recipe's."""
+        return self.seed if self.split.seed is None else self.split.seed
+
+    def require_runnable(self) -> None:
+        """Raise `ArgumentError` naming what is missing or not available in this version, and the way out."""
+        found = obstacles(self)
+        if found:
+            said = "\n  ".join(f"{key} {text}." for key, text in found)
+            raise ArgumentError(f"recipe {self.name} cannot run yet: {said}")
+
+    def to_yaml(self) -> str:
+        """Return the recipe as YAML that reads back to an equal recipe."""
+        return yaml_text(self.model_dump(mode="json"))
