@@ -1,1 +1,9 @@
-"""balance"""
+"""What to do about lopsided classes: weights, and the ledger of every correction in force."""
+
+from __future__ import annotations
+
+from equipoise.balance._schemes import CLASS_WEIGHT, POS_WEIGHT, SCHEMES
+from equipoise.balance.ledger import FocalCorrection, Ledger
+from equipoise.balance.weights import ClassWeights, class_weights
+
+__all__ = ["CLASS_WEIGHT", "POS_WEIGHT", "SCHEMES", "ClassWeights", "FocalCorrection", "Ledger", "class_weights"]

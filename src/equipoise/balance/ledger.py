@@ -1,0 +1,342 @@
+"""The ledger: every correction in force, the prior they imply together, and the way back to natural prevalence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import InitVar, dataclass
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+
+from equipoise._arrays import ClassFloats, RowOrTableFloats
+from equipoise._checks import ArgumentError, DataError, check_number, check_one_of, listed, nearest
+from equipoise.balance._focal import focal_to_log_odds, focal_to_log_probabilities
+from equipoise.balance._schemes import KIND_OF_TASK, KINDS, POS_WEIGHT
+from equipoise.balance._words import counted, one_in
+from equipoise.balance.weights import ClassWeights, Counted
+
+# Corrections this much apart from no correction are worth a word.
+_NOTABLE = np.log(1.5)
+
+
+class Shifting(Protocol):
+    """A correction that moves the class log-odds a model is trained towards by a constant per class."""
+
+    @property
+    def log_odds_shift(self) -> ClassFloats: ...  # noqa: D102
+    def to_dict(self) -> dict[str, Any]: ...  # noqa: D102
+
+
+@dataclass(frozen=True, eq=False)
+class FocalCorrection:
+    """Focal loss as an entry of the ledger.
+
+    Attributes:
+        gamma: focusing exponent, at least 0; 0 is plain cross-entropy.
+        alpha: the weights of the classes, one number or (classes,), or None for no weights. In a sigmoid loss alpha in
+            (0, 1) weighs the positives of a class and 1 - alpha its negatives; in a softmax loss it weighs the class.
+    """
+
+    gamma: float = 2.0
+    alpha: ClassFloats | float | None = None
+
+    def __post_init__(self) -> None:
+        check_number(self.gamma, argument="gamma", function="FocalCorrection", at_least=0.0)
+        if self.alpha is not None:
+            alpha = np.atleast_1d(np.array(self.alpha, dtype=np.float64))
+            if alpha.ndim != 1 or not np.all(np.isfinite(alpha) & (alpha > 0)):
+                raise ArgumentError(f"`alpha` of FocalCorrection must be above 0; got {self.alpha}. Give one a class.")
+            alpha.setflags(write=False)
+            object.__setattr__(self, "alpha", alpha)
+
+    def log_odds_shift_for(self, kind: str) -> ClassFloats:
+        """Return what alpha adds to the log-odds: ln(alpha / (1 - alpha)) in a sigmoid loss, ln(alpha) in a softmax."""
+        if self.alpha is None:
+            return np.zeros(1)
+        alpha = np.asarray(self.alpha)
+        if kind != POS_WEIGHT:
+            return np.asarray(np.log(alpha))
+        if np.any(alpha >= 1.0):
+            raise ArgumentError(
+                f"`alpha` of a sigmoid focal loss must be below 1, as negatives weigh 1 - alpha; got {alpha.max()}. "
+                "For a weight above 1 use pos_weight."
+            )
+        return np.asarray(np.log(alpha) - np.log1p(-alpha))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        return {"gamma": self.gamma, "alpha": None if self.alpha is None else np.asarray(self.alpha).tolist()}
+
+    @classmethod
+    def from_dict(cls, stored: Any) -> FocalCorrection:
+        """Make the correction again that `to_dict` described.
+
+        Raises:
+            DataError: it is not such a record.
+        """
+        try:
+            if set(stored) != {"gamma", "alpha"}:
+                raise ArgumentError(f"A focal entry has gamma and alpha; got {listed(stored)}.")
+            alpha = stored["alpha"]
+            return cls(stored["gamma"], None if alpha is None else np.asarray(alpha, dtype=np.float64))
+        except (ArgumentError, TypeError, ValueError) as error:
+            raise DataError(f"Stored focal correction cannot be used: {error} Write the ledger again.") from error
+
+
+Correction: TypeAlias = ClassWeights | FocalCorrection | Shifting
+
+
+@dataclass(frozen=True, eq=False)
+class Ledger:
+    r"""Every correction that a model was trained under, and the way back to the natural prevalence.
+
+    Weights and alpha multiply the odds that a model is trained towards; together they add `log_odds_shift`, which is
+    taken off again exactly. Focal loss bends the scores besides; its exact inverse is applied first. With p the
+    probability of a trained score, w the weight, a alpha and phi as in `balance._focal`:
+
+    - sigmoid: logit(eta) = logit(p) + ln phi(1-p) - ln phi(p) - ln w - ln(a / (1-a));
+    - softmax: eta_c proportional to p_c / (phi(p_c) w_c a_c).
+
+    Both hold where the model reaches the minimum of its expected loss; a model that does not is off by as much as it
+    was before. Source: Charoenphakdee et al., CVPR 2021, eq. 9; for the shift Elkan, IJCAI 2001, theorem 2.
+
+    Attributes:
+        corrections: `ClassWeights`, `FocalCorrection` and whatever else has a ``log_odds_shift``; may be empty.
+        classes: class names; taken from the weights or the census when not given.
+        kind: ``"pos_weight"`` for sigmoid outputs, ``"class_weight"`` for softmax; taken likewise.
+        prevalence: (classes,) natural shares of positives; taken likewise. Without it the ledger still goes back to
+            natural, but cannot say what prior the model was trained under.
+        census: a census to take classes, kind and prevalence from.
+
+    Raises:
+        ArgumentError: the corrections are of different kinds or classes, or nothing says what the classes are.
+
+    Example:
+        A positive of weight 3 makes a coin look like three in four; the ledger takes it back.
+
+        >>> weights = ClassWeights(("heads",), np.array([3.0]), "inverse", {}, "pos_weight")
+        >>> ledger = Ledger([weights])
+        >>> ledger.to_natural(np.log([3.0])).round(6)
+        array([0.])
+    """
+
+    corrections: tuple[Correction, ...] = ()
+    classes: tuple[str, ...] = ()
+    kind: str = ""
+    prevalence: ClassFloats | None = None
+    census: InitVar[Counted | None] = None
+
+    def __post_init__(self, census: Counted | None) -> None:
+        object.__setattr__(self, "corrections", tuple(self.corrections))
+        weights = [entry for entry in self.corrections if isinstance(entry, ClassWeights)]
+        classes = self.classes or (weights[0].classes if weights else census.classes if census is not None else ())
+        kind = self.kind or (weights[0].kind if weights else KIND_OF_TASK[census.task] if census is not None else "")
+        if not classes or not kind:
+            raise ArgumentError(
+                "Ledger cannot know the classes and the kind of outputs without weights. "
+                'Give census=, or classes= and kind="pos_weight" (sigmoid) or "class_weight" (softmax).'
+            )
+        check_one_of(kind, KINDS, argument="kind", function="Ledger")
+        for entry in weights:
+            entry.require(kind, classes=classes, function="Ledger")
+        if sum(isinstance(entry, FocalCorrection) for entry in self.corrections) > 1:
+            raise ArgumentError("Ledger can undo one focal loss; got more than one. Enter the loss that is trained.")
+        object.__setattr__(self, "classes", tuple(classes))
+        object.__setattr__(self, "kind", kind)
+        object.__setattr__(self, "prevalence", self._natural(weights, census))
+        self.log_odds_shift  # noqa: B018  # a shift of the wrong length is an error now, not at prediction
+
+    def _natural(self, weights: Sequence[ClassWeights], census: Counted | None) -> ClassFloats | None:
+        prevalence = self.prevalence
+        if prevalence is None and census is not None:
+            with np.errstate(invalid="ignore"):
+                prevalence = np.asarray(census.positives / (census.positives + census.negatives), dtype=np.float64)
+        if prevalence is None and weights:
+            prevalence = weights[0].prevalence
+        if prevalence is not None:
+            prevalence = np.array(prevalence, dtype=np.float64)
+            if prevalence.shape != (len(self.classes),) or np.any((prevalence < 0) | (prevalence > 1)):
+                raise ArgumentError(
+                    f"`prevalence` of Ledger must hold a share in [0, 1] for each of the {len(self.classes)} classes; "
+                    f"got {prevalence.tolist()}. Give positives divided by known labels."
+                )
+            prevalence.setflags(write=False)
+        return prevalence
+
+    @property
+    def gamma(self) -> float:
+        """Exponent of the focal loss in force; 0 when there is none."""
+        return next((float(entry.gamma) for entry in self.corrections if isinstance(entry, FocalCorrection)), 0.0)
+
+    @property
+    def log_odds_shift(self) -> ClassFloats:
+        """(classes,) what all corrections together add to the log-odds that the model is trained towards."""
+        total = np.zeros(len(self.classes))
+        for entry in self.corrections:
+            shift = self._shift(entry)
+            if shift.shape not in {(1,), total.shape}:
+                raise ArgumentError(
+                    f"A {type(entry).__name__} of Ledger has {len(shift)} values for {len(self.classes)} classes. "
+                    "Give one a class, in the order of the classes."
+                )
+            total += shift
+        return total
+
+    def _shift(self, entry: Correction) -> ClassFloats:
+        if isinstance(entry, FocalCorrection):
+            return entry.log_odds_shift_for(self.kind)
+        return np.asarray(entry.log_odds_shift, dtype=np.float64)
+
+    def to_natural(self, logits: RowOrTableFloats) -> RowOrTableFloats:
+        """Return the scores at natural prevalence, of the same shape; finite for finite scores of any size.
+
+        Args:
+            logits: trained scores, (rows,) for a binary task, else (rows, classes). Sigmoid scores come back as
+                log-odds; softmax scores as log-probabilities up to a constant of the row.
+
+        Raises:
+            ArgumentError: the shape does not fit the classes.
+        """
+        scores = np.asarray(logits, dtype=np.float64)
+        wide: RowOrTableFloats = scores[:, None] if scores.ndim == 1 and len(self.classes) == 1 else scores
+        if wide.ndim != 2 or wide.shape[1] != len(self.classes):
+            raise ArgumentError(
+                f"Ledger.to_natural needs one score a row for each of {listed(self.classes)}; "
+                f"got an array of shape {scores.shape}. Check the number of outputs of the model."
+            )
+        if self.gamma > 0.0:
+            unfocus = focal_to_log_odds if self.kind == POS_WEIGHT else focal_to_log_probabilities
+            wide = unfocus(wide, self.gamma)
+        return np.asarray((wide - self.log_odds_shift).reshape(scores.shape))
+
+    @property
+    def trained_prevalence(self) -> ClassFloats | None:
+        """(classes,) the prior that weights and alpha imply together, or None when the natural one is not known."""
+        if self.prevalence is None:
+            return None
+        weight = np.exp(self.log_odds_shift)
+        if self.kind == POS_WEIGHT:
+            positive = self.prevalence * weight
+            return np.asarray(positive / (positive + 1.0 - self.prevalence))
+        return np.asarray(self.prevalence * weight / np.sum(self.prevalence * weight))
+
+    def sentences(self) -> tuple[str, ...]:
+        """Say in plain words what the model was told, one sentence a class, and what is done about it."""
+        said = []
+        trained = self.trained_prevalence
+        for position, (name, shift) in enumerate(zip(self.classes, self.log_odds_shift, strict=True)):
+            if trained is not None and self.prevalence is not None:
+                there, here = one_in(float(self.prevalence[position])), one_in(float(trained[position]))
+                same = np.isclose(trained[position], self.prevalence[position], rtol=1e-9, equal_nan=True)
+                said.append(
+                    f"{name}: the model is trained at the natural prevalence, {there}."
+                    if same
+                    else f"{name}: the model is trained as if {here} had it; in the data it is {there}."
+                )
+            elif shift != 0.0:
+                factor = (
+                    f"multiplied by {counted(np.exp(shift))}" if shift > 0 else f"divided by {counted(np.exp(-shift))}"
+                )
+                said.append(f"{name}: the odds that the model is trained towards are {factor}.")
+        if self.gamma > 0.0:
+            said.append(f"Focal loss (gamma {self.gamma:g}) draws every probability towards the middle.")
+        if self.gamma > 0.0 or np.any(self.log_odds_shift != 0.0):
+            said.append("Prediction undoes this: probabilities are given at the natural prevalence.")
+        else:
+            said.append("No correction is in force: probabilities are at the natural prevalence already.")
+        return tuple(said)
+
+    def warnings(self) -> tuple[str, ...]:
+        """Name the classes that are corrected beyond full balance, and corrections that work against each other."""
+        found = []
+        trained = self.trained_prevalence
+        if trained is not None and self.prevalence is not None:
+            found += [_beyond(name, *pair) for name, pair in self._overshot(trained).items()]
+        shifts = [
+            (type(entry).__name__, np.broadcast_to(self._shift(entry), len(self.classes))) for entry in self.corrections
+        ]
+        for position, name in enumerate(self.classes if self.kind == POS_WEIGHT else ()):
+            up = [label for label, shift in shifts if shift[position] > _NOTABLE]
+            down = [label for label, shift in shifts if shift[position] < -_NOTABLE]
+            if up and down:
+                found.append(f"{name}: {' and '.join(up)} raise its odds, {' and '.join(down)} lower them. Keep one.")
+        return tuple(found)
+
+    def _overshot(self, trained: ClassFloats) -> dict[str, tuple[float, int]]:
+        """Class -> how far beyond full balance it is trained, and by how many corrections."""
+        assert self.prevalence is not None
+        natural = self.prevalence
+        if self.kind == POS_WEIGHT:
+            rare, beyond = natural < 0.5, trained / np.maximum(1.0 - trained, np.finfo(float).tiny)
+        else:
+            rare, beyond = natural < 1.0 / len(natural), trained / trained[np.nanargmax(natural)]
+        active = sum(bool(np.any(self._shift(entry) != 0.0)) for entry in self.corrections)
+        return {
+            name: (float(factor), active)
+            for name, is_rare, factor in zip(self.classes, rare, beyond, strict=True)
+            if is_rare and factor > 1.05
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types; `from_dict` makes the same ledger again."""
+        natural = self.prevalence
+        return {
+            "classes": list(self.classes),
+            "kind": self.kind,
+            "prevalence": None if natural is None else [None if np.isnan(p) else p for p in natural.tolist()],
+            "corrections": [{"type": _type_of(entry), **entry.to_dict()} for entry in self.corrections],
+        }
+
+    @classmethod
+    def from_dict(cls, stored: Any) -> Ledger:
+        """Make the ledger again that `to_dict` described.
+
+        Raises:
+            DataError: it is not such a record, or holds a correction that this version does not know.
+        """
+        keys = {"classes", "kind", "prevalence", "corrections"}
+        if not isinstance(stored, Mapping) or set(stored) != keys or not isinstance(stored["corrections"], list):
+            raise DataError(f"A stored ledger must be an object with {listed(sorted(keys))}. Write the run again.")
+        natural = stored["prevalence"]
+        try:
+            if natural is not None:
+                natural = np.array([np.nan if share is None else share for share in natural], dtype=np.float64)
+            return cls(
+                corrections=tuple(_correction(entry) for entry in stored["corrections"]),
+                classes=tuple(str(name) for name in stored["classes"]),
+                kind=stored["kind"],
+                prevalence=natural,
+            )
+        except (ArgumentError, TypeError, ValueError) as error:
+            raise DataError(f"The stored ledger cannot be used: {error}") from error
+
+    def __str__(self) -> str:
+        return "\n".join([*self.sentences(), *self.warnings()])
+
+
+# Name in a stored ledger -> the record it is read into. A new kind of correction is one line here.
+CORRECTIONS: dict[str, Any] = {"class_weights": ClassWeights, "focal": FocalCorrection}
+
+
+def _type_of(entry: Correction) -> str:
+    for name, record in CORRECTIONS.items():
+        if isinstance(entry, record):
+            return name
+    raise ArgumentError(f"A {type(entry).__name__} cannot be stored in a ledger. Enter one of {listed(CORRECTIONS)}.")
+
+
+def _correction(entry: Any) -> Correction:
+    if not isinstance(entry, Mapping) or entry.get("type") not in CORRECTIONS:
+        found = entry.get("type") if isinstance(entry, Mapping) else entry
+        raise DataError(
+            f"A stored ledger names the correction {found!r}, which this version does not know."
+            f"{nearest(found, CORRECTIONS)} Use the version of Equipoise that wrote it, or a newer one."
+        )
+    read: Correction = CORRECTIONS[entry["type"]].from_dict({key: entry[key] for key in entry if key != "type"})
+    return read
+
+
+def _beyond(name: str, factor: float, active: int) -> str:
+    how = f"{active} corrections together go" if active > 1 else "the correction goes"
+    remedy = "Keep one of them, or soften them." if active > 1 else "Soften it, or cap it."
+    return f"{name}: {how} {counted(factor)}x beyond full balance, so the rare side is now the common one. {remedy}"
