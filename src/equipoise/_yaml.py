@@ -57,9 +57,7 @@ def read_yaml(path: str | Path) -> Document:
     except OSError as error:
         raise DataError(f"{path} could not be read: {error.strerror or error}. Check the path.") from error
     if len(content) > _MOST_BYTES:
-        raise DataError(
-            f"{path} is larger than {_MOST_BYTES:,} bytes. Is it a table? A recipe names the table."
-        )
+        raise DataError(f"{path} is larger than {_MOST_BYTES:,} bytes. Is it a table? A recipe names the table.")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -83,16 +81,10 @@ def parse_yaml(text: str, *, place: str) -> Document:
         mark = error.problem_mark or error.context_mark
         line = f" line {mark.line + 1}" if mark else ""
         said = " ".join(str(part) for part in (error.context, error.problem) if part)
-        advice = (
-            "Indent with spaces, not tabs."
-            if "\\t" in said
-            else "Check the indentation, colons and quotes there."
-        )
+        advice = "Indent with spaces, not tabs." if "\\t" in said else "Check the indentation, colons and quotes there."
         raise DataError(f"{place}{line} is not YAML: {said}. {advice}") from error
     except yaml.YAMLError as error:
-        raise DataError(
-            f"{place} is not YAML: {' '.join(str(error).split())}. Save it as plain text."
-        ) from error
+        raise DataError(f"{place} is not YAML: {' '.join(str(error).split())}. Save it as plain text.") from error
     except RecursionError as error:
         raise DataError(f"{place} is nested too deeply. A recipe needs four levels at most.") from error
     return document
@@ -111,9 +103,7 @@ class _Builder:
         line = node.start_mark.line + 1
         self._lines.setdefault(path, line)
         if self._count > _MOST_VALUES or id(node) in parents:
-            raise DataError(
-                f"{self._place} line {line}: aliases (*name) expand without end. Write the values out."
-            )
+            raise DataError(f"{self._place} line {line}: aliases (*name) expand without end. Write the values out.")
         if node.tag not in _PLAIN_TAGS:
             tag = node.tag.replace(_STANDARD_TAGS, "!!")
             raise DataError(f"{self._place} line {line}: the tag {tag} is not allowed. Write a plain value.")
@@ -178,10 +168,7 @@ for _pattern, _first in ((_FLOAT, "-+0123456789."), (_INFINITE, "-+."), (_INTEGE
 
 
 def _represent_list(dumper: yaml.SafeDumper, values: list[Any]) -> yaml.Node:
-    short = (
-        all(not isinstance(value, dict | list) for value in values)
-        and sum(len(str(v)) + 2 for v in values) < 90
-    )
+    short = all(not isinstance(value, dict | list) for value in values) and sum(len(str(v)) + 2 for v in values) < 90
     return dumper.represent_sequence(_STANDARD_TAGS + "seq", values, flow_style=short)
 
 

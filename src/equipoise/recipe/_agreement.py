@@ -37,9 +37,7 @@ def obstacles(recipe: Recipe) -> list[Issue]:
             )
         )
     if recipe.balance.schedule is not None:
-        found.append(
-            ("balance.schedule", "is known but not available in this version. Set balance.schedule: null")
-        )
+        found.append(("balance.schedule", "is known but not available in this version. Set balance.schedule: null"))
     return found
 
 

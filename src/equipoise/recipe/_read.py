@@ -49,9 +49,7 @@ def read_recipe(path_or_name: str | Path, overrides: Sequence[str] = ()) -> Reci
     if document.values is None:
         document.values = {}
     if not isinstance(document.values, dict):
-        raise ArgumentError(
-            f"{path} must hold keys such as `training:`. Start from `equipoise recipes comorbidity`."
-        )
+        raise ArgumentError(f"{path} must hold keys such as `training:`. Start from `equipoise recipes comorbidity`.")
     if path.parent != _PACKAGED:
         document.values.setdefault("name", path.stem)
         _resolve_paths(document.values, path.parent)
@@ -130,9 +128,7 @@ def recipe_from(
         said = [text for details in error.errors() for text in explain(details, places)]
         if len(said) == 1:
             raise ArgumentError(said[0]) from None
-        raise ArgumentError(
-            f"{source} has {len(said)} errors:\n" + "\n".join(f"  {text}" for text in said)
-        ) from None
+        raise ArgumentError(f"{source} has {len(said)} errors:\n" + "\n".join(f"  {text}" for text in said)) from None
 
 
 def _stem(table: str | Path) -> str:
@@ -145,16 +141,9 @@ def _locate(path_or_name: str | Path) -> Path:
     path = Path(path_or_name)
     if path.is_dir() and (path / "recipe.yaml").is_file():
         raise ArgumentError(f"{path} is a run folder. Give its recipe: {path / 'recipe.yaml'}.")
-    if (
-        isinstance(path_or_name, Path)
-        or path.suffix in (".yaml", ".yml")
-        or len(path.parts) > 1
-        or path.exists()
-    ):
+    if isinstance(path_or_name, Path) or path.suffix in (".yaml", ".yml") or len(path.parts) > 1 or path.exists():
         if not path.exists() and path.stem in packaged_recipes():
-            raise ArgumentError(
-                f'{path} does not exist. To use the packaged recipe, write its name: "{path.stem}".'
-            )
+            raise ArgumentError(f'{path} does not exist. To use the packaged recipe, write its name: "{path.stem}".')
         return path
     names = packaged_recipes()
     if str(path_or_name) not in names:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -46,8 +46,7 @@ def _alpha(value: Any) -> Any:
     """Focal's alpha: nothing, "balanced", one share of the positive, or one for each class."""
     shares = value if isinstance(value, list | tuple) else [value]
     right = (
-        all(isinstance(x, int | float) and not isinstance(x, bool) and 0 < x < 1 for x in shares)
-        and len(shares) > 0
+        all(isinstance(x, int | float) and not isinstance(x, bool) and 0 < x < 1 for x in shares) and len(shares) > 0
     )
     if value is not None and value != "balanced" and not right:
         raise PydanticCustomError(
@@ -113,9 +112,7 @@ class SplitSettings(_Settings):
     @classmethod
     def _sum_to_one(cls, fractions: tuple[float, float, float]) -> tuple[float, float, float]:
         if abs(math.fsum(fractions) - 1) > 1e-6 or fractions[0] <= 0:
-            raise PydanticCustomError(
-                "kind", "must be three shares (train above 0, validation, test) that sum to 1"
-            )
+            raise PydanticCustomError("kind", "must be three shares (train above 0, validation, test) that sum to 1")
         return fractions
 
 
@@ -206,9 +203,7 @@ class TrainingSettings(_Settings):
     gradient_clip: _Positive | None = 1.0
     accumulate: _Count = 1
     precision: Literal["32", "bf16", "16"] = "32"
-    monitor: Literal[
-        "macro_f1", "macro_auc", "macro_ap", "macro_recall", "balanced_accuracy", "qwk", "loss"
-    ] = "loss"
+    monitor: Literal["macro_f1", "macro_auc", "macro_ap", "macro_recall", "balanced_accuracy", "qwk", "loss"] = "loss"
     patience: _Count | None = 16  # epochs without gain before stopping; None: never
     members: _AutoOrCount = "auto"
     deterministic: bool = True
@@ -242,7 +237,7 @@ class Recipe(_Settings):
     decision: DecisionSettings = DecisionSettings()
 
     @model_validator(mode="after")
-    def _keys_agree(self) -> Self:
+    def _keys_agree(self) -> Recipe:
         issues = disagreements(self)
         if issues:
             raise PydanticCustomError("disagreement", "{said}", {"said": issues[0][1], "issues": issues})
