@@ -1,1 +1,29 @@
-"""decision"""
+"""From scores to decisions: thresholds, the rule that applies them, and what training watches."""
+
+from __future__ import annotations
+
+from equipoise.decision.monitor import MONITORS, higher_is_better, monitor_value
+from equipoise.decision.rule import (
+    DecisionRule,
+    FittedOn,
+    fit_decision,
+    fixed_rule,
+    read_rule,
+    write_rule,
+)
+from equipoise.decision.thresholds import OBJECTIVES, FittedThreshold, fit_threshold
+
+__all__ = [
+    "MONITORS",
+    "OBJECTIVES",
+    "DecisionRule",
+    "FittedOn",
+    "FittedThreshold",
+    "fit_decision",
+    "fit_threshold",
+    "fixed_rule",
+    "higher_is_better",
+    "monitor_value",
+    "read_rule",
+    "write_rule",
+]

@@ -1,0 +1,151 @@
+"""The strict reader of decision.json: what it does not know it refuses, naming the key."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equipoise._checks import DataError, listed, nearest
+from equipoise.decision.thresholds import NEVER, OBJECTIVES
+from equipoise.scores import TASKS
+
+VERSION = 1
+_FORMAT = "equipoise decision rule"
+_KEYS = (
+    "format", "version", "task", "classes", "maximize", "thresholds", "log_odds_shift", "positives", "negatives",
+    "fitted_values", "fitted_on", "notes",
+)  # fmt: skip
+_FITTED_KEYS = ("hash", "rows", "numbered", "sketch")
+
+
+def pack_keys(keys: NDArray[np.uint64]) -> str:
+    """Return 64-bit keys as base64 of little-endian bytes."""
+    return base64.b64encode(keys.astype("<u8").tobytes()).decode("ascii")
+
+
+def parse_rule(data: Any) -> dict[str, Any]:
+    """Return the fields of a `DecisionRule` from JSON types; `fitted_on` is a dictionary of the fields of `FittedOn`.
+
+    Raises:
+        DataError: anything that `DecisionRule.to_dict` would not have written.
+    """
+    if not isinstance(data, dict) or data.get("format") != _FORMAT:
+        raise DataError(
+            f'this is no decision rule (its "format" is not "{_FORMAT}"). Give the file that `decide` wrote.'
+        )
+    version = data.get("version")
+    if version != VERSION or isinstance(version, bool):
+        raise DataError(
+            f'"version" is {version!r}; this Equipoise reads version {VERSION}. Update Equipoise, or fit the rule again.'
+        )
+    _check_keys(data, _KEYS, "the rule")
+    classes = data["classes"]
+    if not isinstance(classes, list) or not classes or not all(isinstance(name, str) for name in classes):
+        raise _wrong("classes", "a list of names")
+    if len(set(classes)) != len(classes):
+        raise _wrong("classes", "a list of different names")
+    task, maximize, count = data["task"], data["maximize"], len(classes)
+    if task not in TASKS:
+        raise _wrong("task", f"one of {listed(TASKS)}")
+    exclusive = task in ("multiclass", "ordinal")
+    allowed = ("argmax",) if exclusive else (*OBJECTIVES, "fixed")
+    if maximize not in allowed:
+        raise _wrong("maximize", f"one of {listed(allowed)} for task {task}")
+    if (count == 1) != (task == "binary") and task != "multilabel":
+        raise _wrong("classes", "one name for task binary, at least two for exclusive classes")
+    thresholds = _numbers(data, "thresholds", count, low=0.0, high=1.0, null=NEVER)
+    if (thresholds is None) != exclusive:
+        raise _wrong("thresholds", "null for exclusive classes, else one probability (or null for never) per class")
+    shift = _numbers(data, "log_odds_shift", count)
+    if shift is None:
+        raise _wrong("log_odds_shift", f"a list of {count} numbers")
+    fitted_on = _fitted_on(data["fitted_on"])
+    if fitted_on is None and maximize in OBJECTIVES:
+        raise _wrong("fitted_on", "present where thresholds were fitted, so that they are not judged on the same rows")
+    notes = data["notes"]
+    if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
+        raise _wrong("notes", "a list of sentences")
+    return {
+        "task": task,
+        "classes": tuple(classes),
+        "maximize": maximize,
+        "thresholds": thresholds,
+        "log_odds_shift": shift,
+        "positives": _counts(data, "positives", count),
+        "negatives": _counts(data, "negatives", count),
+        "fitted_values": _numbers(data, "fitted_values", count, null=math.nan),
+        "fitted_on": fitted_on,
+        "notes": tuple(notes),
+    }
+
+
+def _wrong(key: str, needed: str) -> DataError:
+    return DataError(f'"{key}" must be {needed}. Restore the file, or fit the rule again.')
+
+
+def _check_keys(data: dict[str, Any], known: tuple[str, ...], where: str) -> None:
+    for key in data:
+        if key not in known:
+            raise DataError(f'{where} has an unknown key "{key}".{nearest(key, known)} Remove it.')
+    for key in known:
+        if key not in data:
+            raise DataError(f'{where} lacks the key "{key}". Restore the file, or fit the rule again.')
+
+
+def _numbers(
+    data: dict[str, Any],
+    key: str,
+    count: int,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    null: float | None = None,
+) -> NDArray[np.float64] | None:
+    values = data[key]
+    if values is None:
+        return None
+    needed = f"a list of {count} numbers" + (f" from {low:g} to {high:g}" if math.isfinite(low) else "")
+    if not isinstance(values, list) or len(values) != count:
+        raise _wrong(key, needed)
+    result = np.empty(count)
+    for index, value in enumerate(values):
+        if value is None and null is not None:
+            result[index] = null
+        elif isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e300 or value != value or not low <= value <= high:
+            raise _wrong(key, needed)
+        else:
+            result[index] = value
+    return result
+
+
+def _counts(data: dict[str, Any], key: str, count: int) -> NDArray[np.int64] | None:
+    values = _numbers(data, key, count, low=0.0, high=2.0**53)
+    if values is not None and (values != np.floor(values)).any():
+        raise _wrong(key, f"a list of {count} whole numbers")
+    return None if values is None else values.astype(np.int64)
+
+
+def _fitted_on(data: Any) -> dict[str, Any] | None:
+    if data is None:
+        return None
+    if not isinstance(data, dict):
+        raise _wrong("fitted_on", "null or a record of the rows that the rule was fitted on")
+    _check_keys(data, _FITTED_KEYS, '"fitted_on"')
+    rows, sketch = data["rows"], data["sketch"]
+    if not isinstance(rows, int) or isinstance(rows, bool) or rows < 1 or not isinstance(data["hash"], str):
+        raise _wrong("fitted_on", "a record with the number of rows and their hash")
+    if not isinstance(data["numbered"], bool):
+        raise _wrong("fitted_on.numbered", "true or false")
+    try:
+        raw = base64.b64decode(sketch, validate=True) if isinstance(sketch, str) else b"?"
+        keys = np.frombuffer(raw, dtype="<u8").astype(np.uint64)
+    except (binascii.Error, ValueError) as error:
+        raise _wrong("fitted_on.sketch", "base64 of 64-bit keys") from error
+    if not 0 < len(keys) <= rows:
+        raise _wrong("fitted_on.sketch", "at least one key and no more than rows")
+    return {"hash": data["hash"], "rows": rows, "numbered": data["numbered"], "sketch": keys}

@@ -1,0 +1,117 @@
+"""Agreement over all classes of a row: exact match, Hamming loss, weighted kappa, multi-class MCC."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equipoise._checks import ArgumentError
+from equipoise.metrics._arguments import known_rows
+from equipoise.metrics.outcomes import divide
+
+Floats = NDArray[np.float64]
+
+
+def exact_match_score(labels: Any, predictions: Any, *, sample_weights: Any = None) -> float:
+    """Return the share of rows whose classes are all right, in [0, 1]; higher is better.
+
+    Only rows of which every label is known are counted: of the others nobody can tell.
+
+    Args:
+        labels: 0, 1 or NaN for unknown, shape (rows, classes).
+        predictions: 0 or 1, shape (rows, classes).
+        sample_weights: non-negative weight per row.
+
+    Returns:
+        NaN where no row is wholly known.
+
+    Example:
+        >>> exact_match_score([[0, 1], [1, 1], [0, np.nan]], [[0, 1], [1, 0], [0, 0]])
+        0.5
+    """
+    truth, predicted, weights = _tables(labels, predictions, sample_weights, "exact_match_score")
+    weights = weights * ~np.isnan(truth).any(axis=1)
+    return float(divide((weights * (truth == predicted).all(axis=1)).sum(), weights.sum()))
+
+
+def hamming_loss(labels: Any, predictions: Any, *, sample_weights: Any = None) -> float:
+    """Return the share of known entries that are wrong, in [0, 1]; lower is better.
+
+    Arguments as in `exact_match_score`. NaN where no entry is known.
+
+    Example:
+        >>> hamming_loss([[0, 1], [1, 1], [0, np.nan]], [[0, 1], [1, 0], [0, 0]])
+        0.2
+    """
+    truth, predicted, weights = _tables(labels, predictions, sample_weights, "hamming_loss")
+    known = ~np.isnan(truth)
+    return float(divide((weights[:, None] * (known & (truth != predicted))).sum(), (weights[:, None] * known).sum()))
+
+
+def quadratic_kappa_score(labels: Any, predictions: Any, *, classes: int, sample_weights: Any = None) -> float:
+    """Return quadratically weighted kappa of grades, at most 1; higher is better, 0 is chance (Cohen 1968).
+
+    1 - sum(w O) / sum(w E), with w = (i - j)^2, O the table of counts and E its expectation from the margins.
+
+    Args:
+        labels: grades 0 to classes - 1, or NaN for unknown, shape (rows,).
+        predictions: grades, shape (rows,).
+        classes: number of grades.
+        sample_weights: non-negative weight per row.
+
+    Returns:
+        NaN where the labels and the predictions are one and the same single grade, or nothing is known.
+
+    Example:
+        >>> quadratic_kappa_score([0, 1, 2], [0, 1, 1], classes=3)  # 1 - 1 / 3
+        0.6666666666666667
+    """
+    truth, predicted, weights = known_rows(
+        labels, predictions, sample_weights, "quadratic_kappa_score", highest=classes - 1
+    )
+    if len(truth) and not (np.isin(predicted, np.arange(classes)).all()):
+        raise ArgumentError(f"`predictions` of quadratic_kappa_score must be grades from 0 to {classes - 1}.")
+    cells = (truth * classes + predicted).astype(np.int64)
+    table = np.bincount(cells, weights=weights, minlength=classes * classes).reshape(classes, classes)
+    return float(quadratic_kappa(table.astype(np.float64)))
+
+
+def quadratic_kappa(confusion: Floats) -> Floats:
+    """Return quadratic kappa of tables of counts, shape (..., classes, classes) with labels in the rows."""
+    grades = np.arange(confusion.shape[-1], dtype=np.float64)
+    distance = np.square(grades[:, None] - grades)
+    truth, predicted = confusion.sum(axis=-1), confusion.sum(axis=-2)
+    observed = (confusion * distance).sum(axis=(-2, -1))
+    expected = np.einsum("...i,ij,...j->...", truth, distance, predicted)
+    return 1.0 - divide(observed * truth.sum(axis=-1), expected)
+
+
+def matthews_of_table(confusion: Floats) -> Floats:
+    """Return multi-class MCC of tables of counts, shape (..., classes, classes) (Gorodkin 2004, equation 8).
+
+    NaN where fewer than two classes are present among the labels; 0 where only one is predicted.
+    """
+    truth, predicted, total = confusion.sum(axis=-1), confusion.sum(axis=-2), confusion.sum(axis=(-2, -1))
+    right = np.trace(confusion, axis1=-2, axis2=-1)
+    spread = np.square(total) - np.square(truth).sum(axis=-1)
+    predicted_spread = np.square(total) - np.square(predicted).sum(axis=-1)
+    covariance = right * total - (truth * predicted).sum(axis=-1)
+    score = divide(covariance, np.sqrt(spread) * np.sqrt(predicted_spread), otherwise=0.0)
+    return np.where((truth > 0).sum(axis=-1) > 1, score, np.nan)
+
+
+def _tables(labels: Any, predictions: Any, sample_weights: Any, function: str) -> tuple[Floats, Floats, Floats]:
+    truth, predicted = np.asarray(labels, dtype=np.float64), np.asarray(predictions, dtype=np.float64)
+    if truth.ndim != 2 or truth.shape != predicted.shape:
+        raise ArgumentError(
+            f"{function} takes labels and predictions of shape (rows, classes); got {truth.shape} and {predicted.shape}. "
+            "Pass one row per case and one column per class."
+        )
+    if not np.isin(truth[~np.isnan(truth)], (0.0, 1.0)).all() or not np.isin(predicted, (0.0, 1.0)).all():
+        raise ArgumentError(f"{function} takes labels and predictions of 0 and 1, with NaN for unknown labels.")
+    weights = np.ones(len(truth)) if sample_weights is None else np.asarray(sample_weights, dtype=np.float64)
+    if weights.shape != (len(truth),) or not np.isfinite(weights).all() or (weights < 0).any():
+        raise ArgumentError(f"`sample_weights` of {function} must be one finite number of at least 0 per row.")
+    return truth, predicted, weights
