@@ -172,7 +172,13 @@ def _represent_list(dumper: yaml.SafeDumper, values: list[Any]) -> yaml.Node:
     return dumper.represent_sequence(_STANDARD_TAGS + "seq", values, flow_style=short)
 
 
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    # Double quotes escape what other styles fold: line breaks of any kind, and characters that do not print.
+    return dumper.represent_scalar(_STANDARD_TAGS + "str", text, style=None if text.isprintable() else '"')
+
+
 _Dumper.add_representer(list, _represent_list)
+_Dumper.add_representer(str, _represent_text)
 
 
 def yaml_text(values: Any) -> str:

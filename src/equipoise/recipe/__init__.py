@@ -1,6 +1,6 @@
 """The recipe: everything a run is told, as frozen data read from YAML; every error has its place."""
 
-from equipoise.recipe._read import make_recipe, packaged_recipes, read_recipe, recipe_from, write_recipe
+from equipoise.recipe._read import make_recipe, packaged_recipes, read_recipe, recipe_from, recipe_summary, write_recipe
 from equipoise.recipe._schema import (
     BalanceSettings,
     DataSettings,
@@ -31,5 +31,6 @@ __all__ = [
     "packaged_recipes",
     "read_recipe",
     "recipe_from",
+    "recipe_summary",
     "write_recipe",
 ]

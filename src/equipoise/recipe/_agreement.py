@@ -11,7 +11,12 @@ if TYPE_CHECKING:
     from equipoise.recipe._schema import Recipe
 
 _DEFAULT_GAMMA = 2.0
-_SCHEME_OF = {"power": "power", "beta": "effective_number", "smoothing": "smoothed"}
+SCHEMES_OF = {
+    "power": ("power", "smoothed"),
+    "beta": ("effective_number",),
+    "smoothing": ("smoothed",),
+    "offset": ("log",),
+}
 
 Issue = tuple[str, str]  # a dotted key, and what is wrong with it followed by what to do
 
@@ -56,11 +61,11 @@ def _data_issues(recipe: Recipe) -> Iterator[Issue]:
 
 def _weights_issues(recipe: Recipe) -> Iterator[Issue]:
     weights, sampling = recipe.balance.weights, recipe.balance.sampling
-    for key, scheme in _SCHEME_OF.items():
-        if getattr(weights, key) is not None and weights.scheme != scheme:
+    for key, schemes in SCHEMES_OF.items():
+        if getattr(weights, key) is not None and weights.scheme not in schemes:
             yield (
                 f"balance.weights.{key}",
-                f"works only with scheme: {scheme}, not {weights.scheme}. Change the scheme, or remove {key}",
+                f"works only with scheme: {' or '.join(schemes)}; the scheme is {weights.scheme}. Remove {key}",
             )
     if weights.scheme == "power" and weights.power is None:
         yield "balance.weights.scheme", "power needs an exponent. Add balance.weights.power, such as 0.5"

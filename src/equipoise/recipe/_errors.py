@@ -78,7 +78,7 @@ def _requirement(kind: str, context: Mapping[str, Any], message: str) -> str:
     if kind in _BOUNDS:
         word, key = _BOUNDS[kind]
         return f"must be {word} {context[key]:g}"
-    if kind == "string_too_short":
+    if kind in ("string_too_short", "too_short"):
         return "must not be empty"
     return message if kind == "kind" else _KINDS.get(kind.split("_", maxsplit=1)[0], message)
 

@@ -19,7 +19,13 @@ _PACKAGED = Path(__file__).parents[1] / "recipes"
 
 def packaged_recipes() -> dict[str, Path]:
     """Return the names and files of the recipes that come with Equipoise, sorted by name."""
-    return {path.stem: path for path in sorted(_PACKAGED.glob("*.yaml"))}
+    return {path.stem: path for path in sorted(_PACKAGED.glob("*.yaml"), key=lambda path: path.stem)}
+
+
+def recipe_summary(path: Path) -> str:
+    """Return the first comment line of a recipe file: what it is for, in one line."""
+    first = path.read_text(encoding="utf-8").split("\n", maxsplit=1)[0]
+    return first.removeprefix("#").strip() if first.startswith("#") else ""
 
 
 def read_recipe(path_or_name: str | Path, overrides: Sequence[str] = ()) -> Recipe:

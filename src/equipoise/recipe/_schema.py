@@ -65,6 +65,7 @@ _Count = Annotated[_Whole, Field(ge=1)]
 _Folds = Annotated[_Whole, Field(ge=2)]
 _Seed = Annotated[_Whole, Field(ge=0, lt=2**63)]
 _Name = Annotated[str, BeforeValidator(_name), Field(min_length=1)]
+_Switch = Annotated[bool, Field(strict=True)]
 _Names = Annotated[tuple[_Name, ...], BeforeValidator(_one_or_more)]
 _AutoOrCount = Annotated[Literal["auto"] | int, BeforeValidator(_auto_or_whole)]
 _Alpha = Annotated[float | Literal["balanced"] | tuple[float, ...] | None, BeforeValidator(_alpha)]
@@ -126,11 +127,12 @@ class WeightsSettings(_Settings):
     power: _NotNegative | None = None
     beta: _BelowOne | None = None
     smoothing: _NotNegative | None = None
+    offset: Annotated[_Number, Field(gt=1)] | None = None
     multiplier: _Positive = 1.0
-    floor: _NotNegative | None = None
+    floor: _Positive | None = None
     cap: _Positive | None = None
     normalise: Literal["none", "mean", "sum"] = "none"
-    values: dict[_Name, _NotNegative] | None = None  # by hand, for the named classes
+    values: dict[_Name, _Positive] | None = None  # by hand, for the named classes
 
 
 class SamplingSettings(_Settings):
@@ -144,7 +146,7 @@ class SamplingSettings(_Settings):
     strength: _Share | None = None
     max_repeats: Annotated[_Number, Field(ge=1)] | None = None
     negatives_share: _Share | None = None  # of rows without any finding; None keeps the natural share
-    replacement: bool = True
+    replacement: _Switch = True
 
 
 class ScheduleSettings(_Settings):
@@ -206,7 +208,7 @@ class TrainingSettings(_Settings):
     monitor: Literal["macro_f1", "macro_auc", "macro_ap", "macro_recall", "balanced_accuracy", "qwk", "loss"] = "loss"
     patience: _Count | None = 16  # epochs without gain before stopping; None: never
     members: _AutoOrCount = "auto"
-    deterministic: bool = True
+    deterministic: _Switch = True
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: _AutoOrCount = "auto"
     checkpoint_seconds: _NotNegative = 30.0
