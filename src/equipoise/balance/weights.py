@@ -263,7 +263,7 @@ def class_weights(
     Args:
         census: counts per class, from `count_labels` or `Census.from_counts`.
         scheme: one of the names above.
-        floor: smallest weight, above 0. With ``floor=1.0`` no positive counts less than a negative.
+        floor: smallest weight, at least 0. With ``floor=1.0`` no positive counts less than a negative.
         cap: largest weight, at least `floor`.
         multiplier: factor on every weight, above 0.
         normalise: ``"none"``; ``"mean"``: the weights have mean one; ``"sum"``: they sum to one.
@@ -340,7 +340,7 @@ def _checked_kind(kind: str | None, task: str) -> str:
 
 def _checked_limits(floor: float | None, cap: float | None) -> tuple[float | None, float | None]:
     if floor is not None:
-        floor = check_number(floor, argument="floor", function="class_weights", above=0.0)
+        floor = check_number(floor, argument="floor", function="class_weights", at_least=0.0)
     if cap is not None:
         cap = check_number(cap, argument="cap", function="class_weights", above=0.0)
     if floor is not None and cap is not None and cap < floor:
