@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,7 @@ class Labels:
         groups_known: False when nobody said whether rows share groups; splitting then asks.
         source: where the labels come from.
         notes: sentences about what was inferred or looks odd.
+        row_numbers: (rows,) where each row stood in its source, from 0: not 0, 1, 2, ... once rows were left out.
 
     Raises:
         DataError: the lengths differ, a value is impossible for the task, or a class name stands twice.
@@ -57,9 +58,12 @@ class Labels:
     groups_known: bool = True
     source: str = "labels"
     notes: tuple[str, ...] = ()
+    row_numbers: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def __post_init__(self) -> None:
         check_one_of(self.task, TASKS, argument="task", function="Labels")
+        if len(self.row_numbers) != len(self.ids):
+            object.__setattr__(self, "row_numbers", np.arange(len(self.ids), dtype=np.int64))
         if len(set(self.classes)) < len(self.classes) or not self.classes:
             raise DataError(f"The classes of {self.source} must be distinct and not empty; got {listed(self.classes)}.")
         expected = (len(self.ids), len(self.classes)) if self.task == "multilabel" else (len(self.ids),)
@@ -85,7 +89,9 @@ class Labels:
         """Return the labels of some rows, given as numbers or as a mask."""
         index = np.asarray(rows) if not isinstance(rows, slice) else rows
         groups = None if self.groups is None else self.groups[index]
-        return replace(self, values=self.values[index], ids=self.ids[index], groups=groups)
+        return replace(
+            self, values=self.values[index], ids=self.ids[index], groups=groups, row_numbers=self.row_numbers[index]
+        )
 
     def table(self) -> TableFloats:
         """Return (rows, classes) of 0, 1 or NaN: each class against the rest. For binary there is one column."""
