@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import typing
 from pathlib import Path
@@ -16,7 +17,9 @@ from equipoise._yaml import parse_yaml, yaml_text
 from equipoise.recipe import (
     DataSettings,
     LossSettings,
+    ModelSettings,
     Recipe,
+    TrainingSettings,
     WeightsSettings,
     make_recipe,
     packaged_recipes,
@@ -41,7 +44,7 @@ def test_packaged_recipes_run_now_and_read_back(name: str, tmp_path: Path) -> No
     recipe = read_recipe(name, ["data.table=a.csv", "data.labels=[x, y]"])
     recipe.require_runnable()
     write_recipe(recipe, tmp_path / "again.yaml")
-    assert read_recipe(tmp_path / "again.yaml", [f"data.table={recipe.data.table}"]) == recipe
+    assert read_recipe(tmp_path / "again.yaml") == recipe
     assert recipe.name == name
     assert 20 < len(recipe_summary(packaged_recipes()[name])) < 120
 
@@ -66,6 +69,15 @@ def test_schemes_and_their_parameters_are_those_of_class_weights() -> None:
     }
     assert {key: set(names) for key, names in SCHEMES_OF.items()} == readers
     assert LossSettings().gamma == _DEFAULT_GAMMA
+
+
+def test_monitors_objectives_and_model_settings_are_those_of_their_rooms() -> None:
+    from equipoise.decision.monitor import MONITORS
+    from equipoise.models.registry import _DATA, MODELS
+
+    assert set(typing.get_args(TrainingSettings.model_fields["monitor"].annotation)) == set(MONITORS)
+    known = {key for model in MODELS.values() for key in inspect.signature(model).parameters}
+    assert set(ModelSettings.model_fields) - {"name", "initial_bias"} == known - {*_DATA, "bin_edges"}
 
 
 # --- reading
@@ -106,7 +118,7 @@ def test_paths_inside_a_file_are_beside_it(tmp_path: Path) -> None:
     path = write(tmp_path, "data: {table: cases.csv}\nsplit: {file: /abs/split.csv}")
     assert read_recipe(path).data.table == str(tmp_path / "cases.csv")
     assert read_recipe(path).split.file == "/abs/split.csv"
-    assert read_recipe(path, ["data.table=cases.csv"]).data.table == "cases.csv"
+    assert read_recipe(path, ["data.table=cases.csv"]).data.table == str(Path("cases.csv").absolute())
 
 
 def test_overrides_win_in_order_and_may_hold_yaml() -> None:

@@ -33,7 +33,8 @@ def read_recipe(path_or_name: str | Path, overrides: Sequence[str] = ()) -> Reci
 
     Args:
         path_or_name: a path (it ends in .yaml or .yml, or holds a folder), or a name such as ``comorbidity``.
-            Inside a file, a relative `data.table` or `split.file` is looked for beside that file.
+            Inside a file, a relative `data.table` or `split.file` is meant beside that file; in an override, in the
+            current folder. The recipe holds full paths.
         overrides: texts ``key=value`` with a dotted key and a YAML value, such as ``"training.epochs=5"``; a
             later one wins over an earlier one and over the file. A dot inside a name is written ``\.``.
 
@@ -164,7 +165,7 @@ def _resolve_paths(values: dict[str, Any], folder: Path) -> None:
     for section, key in (("data", "table"), ("split", "file")):
         inside = values.get(section)
         if isinstance(inside, dict) and isinstance(inside.get(key), str):
-            inside[key] = str(folder / inside[key])
+            inside[key] = str(folder / Path(inside[key]).expanduser())
 
 
 def _parse_override(override: str) -> tuple[KeyPath, Any]:

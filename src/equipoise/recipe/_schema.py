@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from equipoise._checks import ArgumentError
@@ -28,6 +29,11 @@ def _whole(value: Any) -> Any:
 
 def _name(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _absolute(path: str) -> str:
+    """A recipe means the same file wherever it is read again: a run folder keeps the full path."""
+    return str(Path(path).expanduser().absolute())
 
 
 def _one_or_more(value: Any) -> Any:
@@ -65,6 +71,7 @@ _Count = Annotated[_Whole, Field(ge=1)]
 _Folds = Annotated[_Whole, Field(ge=2)]
 _Seed = Annotated[_Whole, Field(ge=0, lt=2**63)]
 _Name = Annotated[str, BeforeValidator(_name), Field(min_length=1)]
+_PathName = Annotated[_Name, AfterValidator(_absolute)]
 _Switch = Annotated[bool, Field(strict=True)]
 _Names = Annotated[tuple[_Name, ...], BeforeValidator(_one_or_more)]
 _AutoOrCount = Annotated[Literal["auto"] | int, BeforeValidator(_auto_or_whole)]
@@ -78,7 +85,7 @@ class _Settings(BaseModel):
 class DataSettings(_Settings):
     """Where the rows are, which columns are labels, and which never become features."""
 
-    table: _Name | None = None
+    table: _PathName | None = None
     labels: _Names = ()
     separator: _Name | None = None
     ids: _Name | None = None
@@ -106,7 +113,7 @@ class SplitSettings(_Settings):
 
     fractions: Annotated[tuple[_Share, _Share, _Share], Field()] = (0.7, 0.15, 0.15)
     seed: _Seed | None = None  # None: the seed of the recipe
-    file: _Name | None = None
+    file: _PathName | None = None
     folds: _Folds | None = None
 
     @field_validator("fractions")
@@ -182,6 +189,7 @@ class ModelSettings(_Settings):
     embedding: Literal["none", "linear", "piecewise_linear", "periodic"] | None = None
     embedding_size: _Count | None = None
     bins: _Folds | None = None
+    skip: _Switch | None = None  # a linear path past the hidden layers
     initial_bias: Literal["prevalence", "zero"] = "prevalence"
 
     @property
@@ -205,7 +213,10 @@ class TrainingSettings(_Settings):
     gradient_clip: _Positive | None = 1.0
     accumulate: _Count = 1
     precision: Literal["32", "bf16", "16"] = "32"
-    monitor: Literal["macro_f1", "macro_auc", "macro_ap", "macro_recall", "balanced_accuracy", "qwk", "loss"] = "loss"
+    monitor: Literal[
+        "loss", "macro_f1", "micro_f1", "macro_auc", "micro_auc", "macro_ap", "micro_ap", "macro_recall",
+        "balanced_accuracy", "accuracy", "qwk",
+    ] = "loss"  # fmt: skip
     patience: _Count | None = 16  # epochs without gain before stopping; None: never
     members: _AutoOrCount = "auto"
     deterministic: _Switch = True
