@@ -1,1 +1,39 @@
-"""data"""
+"""Data as models take it. Tables need no torch; batches do, and are loaded only when asked for."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_HOME = {
+    "MISSING_WORDS": "tabular", "NUMERIC_METHODS": "tabular", "CategoryStep": "tabular", "Column": "tabular",
+    "Features": "tabular", "NumericStep": "tabular", "Preprocessor": "tabular", "TabularArrays": "tabular",
+    "fit_preprocessor": "tabular", "read_features": "tabular", "read_features_as": "tabular",
+    "batch_bounds": "batches", "epoch_batches": "batches", "epoch_order": "batches", "stable_seed": "batches",
+}  # fmt: skip
+
+__all__ = [
+    "CategoryStep",
+    "Column",
+    "Features",
+    "MISSING_WORDS",
+    "NUMERIC_METHODS",
+    "NumericStep",
+    "Preprocessor",
+    "TabularArrays",
+    "batch_bounds",
+    "epoch_batches",
+    "epoch_order",
+    "fit_preprocessor",
+    "read_features",
+    "read_features_as",
+    "stable_seed",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(importlib.import_module(f"equipoise.data.{_HOME[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'equipoise.data' has no attribute {name!r}")
