@@ -109,9 +109,10 @@ def _of_most_likely(name: str, scores: Scores) -> float:
     known = ~np.isnan(scores.labels)
     cells = scores.labels[known].astype(np.int64) * count + scores.values[known].argmax(axis=1)
     confusion = np.bincount(cells, minlength=count * count).reshape(count, count).astype(np.float64)
-    if name == "qwk":
-        return float(quadratic_kappa(confusion))
     right, actual, predicted = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
+    if name == "qwk":
+        distance = np.square(np.subtract.outer(np.arange(count), np.arange(count)))
+        return float(quadratic_kappa(actual, predicted, np.asarray((confusion * distance).sum())))
     if name in ("accuracy", "micro_f1"):
         return float(divide(right.sum(), actual.sum()))
     present = actual > 0

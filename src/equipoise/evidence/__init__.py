@@ -1,1 +1,9 @@
-"""evidence"""
+"""Evidence: metrics with intervals, support and what could not be evaluated."""
+
+from __future__ import annotations
+
+from equipoise.evidence.evaluate import evaluate
+from equipoise.evidence.intervals import Resampling, resample_figures
+from equipoise.evidence.metric_table import MetricRow, MetricTable
+
+__all__ = ["MetricRow", "MetricTable", "Resampling", "evaluate", "resample_figures"]

@@ -73,28 +73,36 @@ def quadratic_kappa_score(labels: Any, predictions: Any, *, classes: int, sample
     )
     if len(truth) and not (np.isin(predicted, np.arange(classes)).all()):
         raise ArgumentError(f"`predictions` of quadratic_kappa_score must be grades from 0 to {classes - 1}.")
-    cells = (truth * classes + predicted).astype(np.int64)
-    table = np.bincount(cells, weights=weights, minlength=classes * classes).reshape(classes, classes)
-    return float(quadratic_kappa(table.astype(np.float64)))
+    margins = [np.bincount(one.astype(np.int64), weights=weights, minlength=classes) for one in (truth, predicted)]
+    distance = np.square(truth - predicted)
+    return float(quadratic_kappa(*margins, distance.sum() if weights is None else distance @ weights))
 
 
-def quadratic_kappa(confusion: Floats) -> Floats:
-    """Return quadratic kappa of tables of counts, shape (..., classes, classes) with labels in the rows."""
-    grades = np.arange(confusion.shape[-1], dtype=np.float64)
-    distance = np.square(grades[:, None] - grades)
-    truth, predicted = confusion.sum(axis=-1), confusion.sum(axis=-2)
-    observed = (confusion * distance).sum(axis=(-2, -1))
-    expected = np.einsum("...i,ij,...j->...", truth, distance, predicted)
-    return 1.0 - divide(observed * truth.sum(axis=-1), expected)
+def quadratic_kappa(truth: Floats, predicted: Floats, disagreement: Floats) -> Floats:
+    """Return quadratic kappa from sums: rows of each grade, rows predicted as each grade, and the sum of (i - j)^2.
+
+    Args:
+        truth: shape (..., grades).
+        predicted: shape (..., grades).
+        disagreement: sum over the rows of the squared distance of label and prediction, shape (...).
+    """
+    grades = np.arange(truth.shape[-1], dtype=np.float64)
+    total, twice = truth.sum(axis=-1), np.square(grades)
+    expected = (truth @ twice) * total + total * (predicted @ twice) - 2 * (truth @ grades) * (predicted @ grades)
+    return np.asarray(1.0 - divide(disagreement * total, expected))
 
 
-def matthews_of_table(confusion: Floats) -> Floats:
-    """Return multi-class MCC of tables of counts, shape (..., classes, classes) (Gorodkin 2004, equation 8).
+def matthews_of_margins(right: Floats, truth: Floats, predicted: Floats) -> Floats:
+    """Return multi-class MCC from sums (Gorodkin 2004, equation 8).
 
     NaN where fewer than two classes are present among the labels; 0 where only one is predicted.
+
+    Args:
+        right: number of right rows, shape (...).
+        truth: rows of each class, shape (..., classes).
+        predicted: rows predicted as each class, shape (..., classes).
     """
-    truth, predicted, total = confusion.sum(axis=-1), confusion.sum(axis=-2), confusion.sum(axis=(-2, -1))
-    right = np.trace(confusion, axis1=-2, axis2=-1)
+    total = truth.sum(axis=-1)
     spread = np.square(total) - np.square(truth).sum(axis=-1)
     predicted_spread = np.square(total) - np.square(predicted).sum(axis=-1)
     covariance = right * total - (truth * predicted).sum(axis=-1)

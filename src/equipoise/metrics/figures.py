@@ -11,7 +11,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise.metrics.agreement import matthews_of_table, quadratic_kappa
+from equipoise.metrics.agreement import matthews_of_margins, quadratic_kappa
 from equipoise.metrics.outcomes import Outcomes, divide
 from equipoise.metrics.probability import log_losses, squared_errors
 from equipoise.metrics.ranking import rank_class
@@ -41,7 +41,7 @@ class Tallies:
         known: number of known entries that the two sums are over, same shape.
         outcomes: per class, shape (..., classes); None without decisions.
         matches: rows that are right in every class, and rows that are known in every class, shape (..., 2).
-        confusion: exclusive classes only, labels in rows, shape (..., classes, classes).
+        disagreement: sum of squared distances of class index and predicted index, shape (...); exclusive classes only.
     """
 
     task: str
@@ -54,7 +54,7 @@ class Tallies:
     known: Floats
     outcomes: Outcomes | None
     matches: Floats | None
-    confusion: Floats | None
+    disagreement: Floats | None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -82,16 +82,11 @@ def tally(scores: Scores, decisions: Decisions | None = None) -> Tallies:
     ranked = [rank_class(truth[:, index], values[:, index]) for index in range(truth.shape[1])]
     pooled = ranked[0] if len(ranked) == 1 else rank_class(truth.ravel(), values.ravel())
     squared, logs = entry_losses(scores)
-    outcomes = matches = confusion = None
+    outcomes = matches = disagreement = None
     if decisions is not None:
-        positive, predicted = truth == 1, decisions.table() == 1
-        known = ~np.isnan(truth)
-        both = (positive & predicted).sum(axis=0, dtype=np.float64)
-        alarm, actual = (known & predicted).sum(axis=0), positive.sum(axis=0)
-        outcomes = Outcomes(both, alarm - both, actual - both, known.sum(axis=0) - alarm - actual + both)
-        wholly = known.all(axis=1)
-        matches = np.array([(wholly & (positive == predicted).all(axis=1)).sum(), wholly.sum()], dtype=np.float64)
-        confusion = count_confusion(scores, decisions) if scores.exclusive else None
+        outcomes = Outcomes(*np.moveaxis(outcome_entries(truth, decisions.table()), -1, 0).sum(axis=1, dtype=np.float64))
+        matches = row_matches(truth, decisions.table()).sum(axis=0, dtype=np.float64)
+        disagreement = np.asarray(np.nansum(squared_distances(scores, decisions))) if scores.exclusive else None
     return Tallies(
         task=scores.task,
         auc=np.array([one.auc() for one in ranked]),
@@ -103,16 +98,24 @@ def tally(scores: Scores, decisions: Decisions | None = None) -> Tallies:
         known=(~np.isnan(logs)).sum(axis=0).astype(np.float64),
         outcomes=outcomes,
         matches=matches,
-        confusion=confusion,
+        disagreement=disagreement,
     )
 
 
-def count_confusion(scores: Scores, decisions: Decisions) -> Floats:
-    """Return the table of counts of labels (rows) and predictions (columns), shape (classes, classes)."""
-    count = len(scores.classes)
-    known = ~np.isnan(scores.labels)
-    cells = scores.labels[known].astype(np.int64) * count + np.asarray(decisions.predictions)[known]
-    return np.bincount(cells, minlength=count * count).reshape(count, count).astype(np.float64)
+def outcome_entries(truth: Floats, predicted: NDArray[np.int8]) -> NDArray[np.bool_]:
+    """Return for each entry whether it is a true positive, false positive, false negative, true negative: (..., 4)."""
+    positive, negative, alarm = truth == 1, truth == 0, predicted == 1
+    return np.stack([positive & alarm, negative & alarm, positive & ~alarm, negative & ~alarm], axis=-1)
+
+
+def row_matches(truth: Floats, predicted: NDArray[np.int8]) -> NDArray[np.bool_]:
+    """Return for each row whether it is right in every class, and whether it is known in every class: (n, 2)."""
+    return np.column_stack([(truth == predicted).all(axis=1), ~np.isnan(truth).any(axis=1)])
+
+
+def squared_distances(scores: Scores, decisions: Decisions) -> Floats:
+    """Return the squared distance of class index and predicted index of each row; NaN where unknown."""
+    return np.square(scores.labels - np.asarray(decisions.predictions))
 
 
 def derive_figures(tallies: Tallies, averaged: dict[str, NDArray[np.bool_]] | None = None) -> Figures:
@@ -188,21 +191,20 @@ def _macro(values: Floats, averaged: dict[str, NDArray[np.bool_]] | None, name: 
 
 
 def _exclusive(tallies: Tallies) -> dict[str, Floats]:
-    if tallies.confusion is None:
+    if tallies.outcomes is None or tallies.disagreement is None:
         return {}
-    confusion = tallies.confusion
-    totals = confusion.sum(axis=-1)
-    recalls = divide(np.diagonal(confusion, axis1=-2, axis2=-1), totals)
-    present = (totals > 0).sum(axis=-1)
-    accuracy = divide(np.trace(confusion, axis1=-2, axis2=-1), totals.sum(axis=-1))
+    outcomes = tallies.outcomes
+    truth, predicted = outcomes.positives, outcomes.true_positives + outcomes.false_positives
+    right = outcomes.true_positives.sum(axis=-1)
+    accuracy = divide(right, truth.sum(axis=-1))
     overall = {
         "accuracy": accuracy,
-        "balanced_accuracy": divide(np.nansum(recalls, axis=-1), present),
+        "balanced_accuracy": divide(np.nansum(outcomes.recall(), axis=-1), (truth > 0).sum(axis=-1)),
         "micro_f1": accuracy,
-        "mcc": matthews_of_table(confusion),
+        "mcc": matthews_of_margins(right, truth, predicted),
     }
     if tallies.task == "ordinal":
-        overall["qwk"] = quadratic_kappa(confusion)
+        overall["qwk"] = quadratic_kappa(truth, predicted, tallies.disagreement)
     return overall
 
 

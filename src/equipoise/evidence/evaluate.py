@@ -1,0 +1,185 @@
+"""`evaluate`: every metric of a table of scores, with intervals, support and what could not be evaluated."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equipoise._checks import ArgumentError, check_number
+from equipoise.evidence.intervals import Resampling, number_clusters, resample_figures
+from equipoise.evidence.metric_table import MetricRow, MetricTable
+from equipoise.metrics.figures import Figures, derive_figures, evaluable_classes, tally
+from equipoise.scores import Decisions, Scores
+
+Floats = NDArray[np.float64]
+_AT_THRESHOLD = ("precision", "recall", "f1")
+
+
+class Rule(Protocol):
+    """What can be judged: anything that turns scores into decisions."""
+
+    def apply(self, scores: Scores, /) -> Decisions:
+        """Return predictions and probabilities for the rows of some scores."""
+
+
+def default_replicates(entries: int) -> int:
+    """Return how many bootstrap replicates are drawn when nothing is said: 1,000, fewer (down to 200) for large tables.
+
+    Above 300,000 entries (rows x classes) the number falls as 3e8 / entries. The ends of a 95 % interval from 200
+    replicates are themselves uncertain by about a tenth of the interval's width.
+
+    Example:
+        >>> default_replicates(16_818 * 14), default_replicates(112_120 * 14)
+        (1000, 200)
+    """
+    return int(np.clip(round(3e8 / max(entries, 1)), 200, 1000))
+
+
+def evaluate(
+    scores: Scores, rule: Rule | None = None, *, replicates: int | None = None, level: float = 0.95, seed: int = 0
+) -> MetricTable:
+    """Return every metric of a table of scores: per class, macro, micro and over rows (see `measure`), with intervals.
+
+    The intervals are percentile intervals of a bootstrap that draws groups (patients) where the scores have them, else
+    rows. The rule is taken as given: what fitting it cost is not in the interval. A replicate in which a class has no
+    positive is left out of the intervals of that class and of the macro averages over it, and counted in the note; where
+    more than half would be left out there is no interval.
+
+    Args:
+        scores: usually of the test role.
+        rule: turns scores into predictions; without one there are no figures at thresholds (there is no default 0.5: say
+            `fixed_rule(scores, 0.5)`).
+        replicates: bootstrap replicates; 0 for no intervals; None: see `default_replicates`.
+        level: coverage, between 0 and 1.
+        seed: the same seed and data give the same table, whatever the order of the rows.
+
+    Raises:
+        ArgumentError: the rule was fitted on some of these rows, is for other classes, or an argument is out of range.
+
+    Example:
+        >>> scores = Scores(labels=[0, 0, 1, 1], values=[0.1, 0.4, 0.4, 0.8], kind="probabilities", ids=list("abcd"),
+        ...                 role="test", classes=["Mass"])
+        >>> table = evaluate(scores, replicates=0)
+        >>> table.value("auc", "Mass"), table.row("auc", "Mass").support
+        (0.875, 2)
+    """
+    check_number(level, argument="level", function="evaluate", above=0.0, at_most=0.999)
+    if replicates is not None and (isinstance(replicates, bool) or not isinstance(replicates, int) or replicates < 0):
+        raise ArgumentError(f"`replicates` of evaluate must be a whole number of at least 0; got {replicates!r}.")
+    check = getattr(rule, "check_unseen", None)
+    if check is not None:
+        check(scores)
+    decisions = None if rule is None else rule.apply(scores)
+    natural = scores if decisions is None else decisions.scores
+    tallies = tally(natural, decisions)
+    figures = derive_figures(tallies)
+    wanted = default_replicates(natural.value_table().size) if replicates is None else replicates
+    clusters = number_clusters(natural)[1]
+    drawn = None
+    if wanted and clusters > 1:
+        drawn = resample_figures(natural, decisions, evaluable_classes(figures), Resampling(wanted, seed))
+    silent = None if tallies.outcomes is None else tallies.outcomes.true_positives + tallies.outcomes.false_positives == 0
+    builder = _RowBuilder(natural, figures, drawn, wanted, level, silent)
+    return MetricTable(
+        rows=builder.rows(),
+        task=natural.task,
+        classes=natural.classes,
+        role=natural.role,
+        cases=len(natural),
+        clusters=clusters,
+        clustered=natural.groups is not None,
+        level=float(level),
+        replicates=wanted if drawn is not None else 0,
+        seed=seed,
+        notes=_table_notes(natural, rule, drawn is None and wanted > 0),
+    )
+
+
+def _table_notes(scores: Scores, rule: Rule | None, alone: bool) -> tuple[str, ...]:
+    notes = []
+    if rule is None:
+        notes.append("No rule was given, so nothing is said about predictions; pass one that was fitted, or a fixed one.")
+    if scores.role == "train":
+        notes.append("These rows were trained on: the figures say nothing about new cases.")
+    if alone:
+        notes.append("All rows are of one group: there is nothing to resample, so there are no intervals.")
+    unknown = int(np.isnan(scores.labels).sum())
+    if unknown:
+        notes.append(f"{unknown:,} unknown labels were left out; none was taken as negative.")
+    return tuple(notes)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _RowBuilder:
+    """Turns figures and their replicates into rows."""
+
+    scores: Scores
+    figures: Figures
+    drawn: Figures | None
+    replicates: int
+    level: float
+    silent: NDArray[np.bool_] | None
+
+    def rows(self) -> tuple[MetricRow, ...]:
+        """Return averages and figures over rows first, then each class."""
+        truth = self.scores.table()
+        positives, negatives = (truth == 1).sum(axis=0), (truth == 0).sum(axis=0)
+        evaluable = evaluable_classes(self.figures)
+        rows = [self._overall(name, value, evaluable) for name, value in self.figures.overall.items()]
+        for index, class_name in enumerate(self.scores.classes):
+            for metric, values in self.figures.per_class.items():
+                drawn = None if self.drawn is None else self.drawn.per_class[metric][:, index]
+                value = float(values[index])
+                low, high, note = self._interval(value, drawn)
+                if np.isnan(value):
+                    note = _missing(int(positives[index]), int(negatives[index]))
+                elif metric in _AT_THRESHOLD and self.silent is not None and self.silent[index]:
+                    note = "never predicted" + (f"; {note}" if note else "")
+                said = "no" if np.isnan(value) else "yes"
+                rows.append(
+                    MetricRow(metric, None, class_name, value, low, high, int(positives[index]), said, note)
+                )
+        return tuple(rows)
+
+    def _overall(self, name: str, value: Any, evaluable: dict[str, NDArray[np.bool_]]) -> MetricRow:
+        drawn = None if self.drawn is None else self.drawn.overall[name]
+        low, high, note = self._interval(float(value), drawn)
+        known = ~np.isnan(self.scores.labels)
+        average, _, metric = name.partition("_")
+        if average not in ("macro", "micro"):
+            average, metric = "", name
+        support = int(known.sum() if average == "micro" or known.ndim == 1 else known.any(axis=1).sum())
+        said = "no" if np.isnan(value) else "yes"
+        if average == "macro":
+            chosen = evaluable[metric]
+            said = f"{int(chosen.sum())} of {len(chosen)}"
+            left_out = [one for one, taken in zip(self.scores.classes, chosen, strict=True) if not taken]
+            if left_out:
+                more = f" and {len(left_out) - 3} more" if len(left_out) > 3 else ""
+                note = f"without {', '.join(left_out[:3])}{more}" + (f"; {note}" if note else "")
+        elif np.isnan(value):
+            note = "not evaluable on these labels"
+        return MetricRow(metric, average or None, None, float(value), low, high, support, said, note)
+
+    def _interval(self, value: float, drawn: Floats | None) -> tuple[float, float, str]:
+        """Return the ends of the percentile interval, and a note on replicates that had to be left out."""
+        if drawn is None or np.isnan(value):
+            return float("nan"), float("nan"), ""
+        usable = drawn[~np.isnan(drawn)]
+        skipped = len(drawn) - len(usable)
+        if skipped > len(drawn) / 2:
+            reason = f"no interval: {skipped:,} of {len(drawn):,} replicates could not be evaluated"
+            return float("nan"), float("nan"), reason
+        low, high = np.quantile(usable, [(1 - self.level) / 2, (1 + self.level) / 2]).tolist()
+        return low, high, f"{skipped:,} of {len(drawn):,} replicates left out" if skipped else ""
+
+
+def _missing(positives: int, negatives: int) -> str:
+    if not positives + negatives:
+        return "no known label"
+    if not positives:
+        return f"no positive among {negatives:,} known labels"
+    return f"no negative among {positives:,} known labels"
