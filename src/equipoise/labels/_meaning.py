@@ -202,19 +202,28 @@ def _grades(scan: CellScan, names: list[str]) -> list[str]:
     return [str(grade) for grade in range(max(int(name) for name in names) + 1)]
 
 
-def one_hot_values(table: NDArray[Any], source_name: str, columns: tuple[str, ...]) -> NDArray[np.float32]:
+def one_hot_values(
+    table: NDArray[Any], source_name: str, columns: tuple[str, ...], start: int = 0, kept: NDArray[Any] | None = None
+) -> NDArray[np.float32]:
     """Return (rows,) the class index of 0/1 columns of which each row has exactly one 1; NaN where one is unknown.
+
+    Args:
+        table: (rows, classes) of 0, 1 or NaN.
+        source_name: the file, for the message.
+        columns: (classes,) their names.
+        start: number of the first row.
+        kept: (rows,) which rows are looked at; None for all.
 
     Raises:
         DataError: a row has no 1 or more than one.
     """
     known = ~np.isnan(table).any(axis=1)
-    bad = np.flatnonzero(known & (table.sum(axis=1) != 1.0))
+    bad = np.flatnonzero(known & (table.sum(axis=1) != 1.0) & (True if kept is None else kept))
     if len(bad):
         found = [columns[c] for c in np.flatnonzero(table[bad[0]] == 1.0)]
         raise DataError(
-            f"{source_name} row {int(bad[0]) + 1} has {listed(found) if found else 'no class'} set, where a multiclass "
-            'row has exactly one. Correct the row, or pass task="multilabel".'
+            f"{source_name} row {start + int(bad[0]) + 1} has {listed(found) if found else 'no class'} set, where a "
+            'multiclass row has exactly one. Correct the row, or pass task="multilabel".'
         )
     values = table.argmax(axis=1).astype(np.float32)
     values[~known] = np.nan

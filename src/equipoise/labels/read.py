@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._arrays import RowIds, RowOrTableFloats, TableFloats
-from equipoise._checks import ArgumentError, DataError, check_one_of, listed, nearest
+from equipoise._checks import ArgumentError, DataError, check_one_of, listed
 from equipoise.labels._cells import NEGATIVE_WORDS, canonical
 from equipoise.labels._meaning import meaning_of, one_hot_values
 from equipoise.labels._scan import DROPPED, CellScan, LabelSpec, WideScan
@@ -234,11 +234,11 @@ def _check_spec(spec: LabelSpec, source: TableSource) -> None:
 def _read_cells(source: TableSource, spec: LabelSpec) -> Labels:
     scan = CellScan(source, spec)
     batches = list(scan.batches())
-    _require_rows(source, len(batches))
+    require_rows(source, len(batches))
     codes = np.concatenate([batch.labels for batch in batches])
     counts = np.bincount(codes, minlength=len(scan.cells))
     kept = ~scan.dropped()[codes]
-    _require_kept(source, spec, kept)
+    require_kept(source, spec, len(kept), int(kept.sum()))
     meaning = meaning_of(scan, counts)
     ids, groups = _names(source, spec, batches, codes, scan.texts)
     labels = Labels(meaning.task, meaning.classes, meaning.values[codes], ids, groups, notes=meaning.notes)
@@ -248,26 +248,28 @@ def _read_cells(source: TableSource, spec: LabelSpec) -> Labels:
 def _read_wide(source: TableSource, spec: LabelSpec) -> Labels:
     scan = WideScan(source, spec)
     batches = list(scan.batches())
-    _require_rows(source, len(batches))
+    require_rows(source, len(batches))
     states = np.concatenate([batch.labels for batch in batches])
     kept = ~(states == DROPPED).any(axis=1)
-    _require_kept(source, spec, kept)
+    require_kept(source, spec, len(kept), int(kept.sum()))
     table = np.array([0.0, 1.0, np.nan, np.nan], np.float32)[states]
     empty = np.flatnonzero(np.isnan(table).all(axis=0))
     if len(empty):
         raise DataError(all_unknown(source, spec.columns[empty[0]]))
     task = spec.task or "multilabel"
-    values = one_hot_values(table, source.name, spec.columns) if task == "multiclass" else table
-    why = "as stated" if spec.task else "because several label columns are named"
+    values = one_hot_values(table, source.name, spec.columns, kept=kept) if task == "multiclass" else table
     ids, groups = _names(source, spec, batches, states, None)
-    labels = Labels(task, spec.columns, values, ids, groups, notes=(f"task: {task}, {why}.", *wide_notes(scan)))
+    labels = Labels(task, spec.columns, values, ids, groups, notes=wide_notes(scan, task))
     return labels if kept.all() else labels.select(kept)
 
 
-def wide_notes(scan: WideScan) -> tuple[str, ...]:
-    """Return what was read as positive where the cells were words rather than 0 and 1."""
-    words = scan.words - {"0", "1"}
-    return (f"Words in the label columns: {listed(sorted(words))}; read as their plain meaning.",) if words else ()
+def wide_notes(scan: WideScan, task: str) -> tuple[str, ...]:
+    """Return how the task of 0/1 columns was found, and which words were read as 0 or 1."""
+    why = "as stated" if scan.spec.task else "because several label columns are named"
+    notes = [f"task: {task}, {why}."]
+    if words := sorted(scan.words - {"0", "1"}):
+        notes.append(f"Words in the label columns: {listed(words)}, read by their plain meaning.")
+    return tuple(notes)
 
 
 def all_unknown(source: TableSource, column: str) -> str:
@@ -275,15 +277,17 @@ def all_unknown(source: TableSource, column: str) -> str:
     return f'{source.name}, column "{column}": every label is empty or unknown. Leave the column out of `columns`.'
 
 
-def _require_rows(source: TableSource, batches: int) -> None:
-    if not batches:
+def require_rows(source: TableSource, rows: int) -> None:
+    """Raise when a table has no row."""
+    if not rows:
         raise DataError(f"{source.name} has a header but no rows. Check the path or the query that wrote it.")
 
 
-def _require_kept(source: TableSource, spec: LabelSpec, kept: NDArray[np.bool_]) -> None:
-    if not kept.any():
+def require_kept(source: TableSource, spec: LabelSpec, rows: int, kept: int) -> None:
+    """Raise when dropping unknown labels has left no row."""
+    if not kept:
         raise DataError(
-            f'{source.name}: unknown="{spec.unknown}" drops every one of {len(kept):,} rows. '
+            f'{source.name}: unknown="{spec.unknown}" drops every one of {rows:,} rows. '
             'Pass unknown="unknown", or leave out the column that is never known.'
         )
 
@@ -339,5 +343,3 @@ def duplicate_ids(
         said = listed(np.array(spec.columns)[states[first] != states[second]], limit=4)
     return f"{start} with different labels ({said}){others}. Keep the right row, or name another column as `ids`."
 
-
-__all__ = ["POLICIES", "TASKS", "Labels", "nearest", "read_labels"]
