@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from equipoise.balance._schemes import CLASS_WEIGHT, POS_WEIGHT, SCHEMES
 from equipoise.balance.ledger import FocalCorrection, Ledger
+from equipoise.balance.table import WeightsTable, weights_table
 from equipoise.balance.weights import ClassWeights, class_weights
 
-__all__ = ["CLASS_WEIGHT", "POS_WEIGHT", "SCHEMES", "ClassWeights", "FocalCorrection", "Ledger", "class_weights"]
+__all__ = [
+    "CLASS_WEIGHT",
+    "POS_WEIGHT",
+    "SCHEMES",
+    "ClassWeights",
+    "FocalCorrection",
+    "Ledger",
+    "WeightsTable",
+    "class_weights",
+    "weights_table",
+]

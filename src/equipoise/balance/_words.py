@@ -32,16 +32,17 @@ def counted(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0") if value >= 0.995 else f"{value:.2g}"
 
 
-def weight_sentence(name: str, value: float, *, kind: str, than: tuple[str, float]) -> str:
+def weight_sentence(name: str, value: float, *, kind: str, than: tuple[str, float], unit: str = "rows") -> str:
     """Say what the weight of one class does. `than` is the lightest class, the measure of a class_weight."""
     if kind == "pos_weight":
         noun = "negative" if counted(value) == "1" else "negatives"
         return f"1 positive of {name} counts as {counted(value)} {noun}."
     lightest, smallest = than
+    one = unit.removesuffix("s")
     if name == lightest:
-        return f"1 row of {name} is the measure of the others."
-    noun = "row" if counted(value / smallest) == "1" else "rows"
-    return f"1 row of {name} counts as {counted(value / smallest)} {noun} of {lightest}."
+        return f"1 {one} of {name} is the measure of the others."
+    many = counted(value / smallest)
+    return f"1 {one} of {name} counts as {many} {one if many == '1' else unit} of {lightest}."
 
 
 def one_in(share: float) -> str:

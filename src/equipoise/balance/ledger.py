@@ -259,7 +259,9 @@ class Ledger:
             up = [label for label, shift in shifts if shift[position] > _NOTABLE]
             down = [label for label, shift in shifts if shift[position] < -_NOTABLE]
             if up and down:
-                found.append(f"{name}: {' and '.join(up)} raise its odds, {' and '.join(down)} lower them. Keep one.")
+                found.append(
+                    f"{name}: its odds are raised by {' and '.join(up)} and lowered by {' and '.join(down)}. Keep one."
+                )
         return tuple(found)
 
     def _overshot(self, trained: ClassFloats) -> dict[str, tuple[float, int]]:
@@ -323,6 +325,12 @@ def _type_of(entry: Correction) -> str:
         if isinstance(entry, record):
             return name
     raise ArgumentError(f"A {type(entry).__name__} cannot be stored in a ledger. Enter one of {listed(CORRECTIONS)}.")
+
+
+def _called(entry: Correction) -> str:
+    if isinstance(entry, ClassWeights):
+        return f"{entry.scheme} {entry.kind}"
+    return "alpha of focal" if isinstance(entry, FocalCorrection) else type(entry).__name__
 
 
 def _correction(entry: Any) -> Correction:

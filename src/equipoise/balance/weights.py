@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from equipoise._arrays import ClassCounts, ClassFloats
 from equipoise._checks import ArgumentError, DataError, check_number, check_one_of, listed, nearest
@@ -20,7 +21,7 @@ from equipoise.balance._schemes import (
     Counts,
     scheme_parameters,
 )
-from equipoise.balance._words import each, weight_sentence
+from equipoise.balance._words import counted, each, weight_sentence
 
 _NORMALISE = ("none", "mean", "sum")
 LARGE_WEIGHT = 10.0
@@ -122,11 +123,13 @@ class ClassWeights:
             )
         return self
 
-    def sentences(self) -> tuple[str, ...]:
-        """Say in words what each weight does, one sentence a class."""
+    def sentences(self, unit: str = "rows") -> tuple[str, ...]:
+        """Say in words what each weight does, one sentence a class; `unit` is what was counted, rows or pixels."""
         lightest = int(np.argmin(self.values))
         return tuple(
-            weight_sentence(name, value, kind=self.kind, than=(self.classes[lightest], self.values[lightest]))
+            weight_sentence(
+                name, value, kind=self.kind, than=(self.classes[lightest], self.values[lightest]), unit=unit
+            )
             for name, value in zip(self.classes, self.values, strict=True)
         )
 
@@ -134,12 +137,17 @@ class ClassWeights:
         """Say which weights are so large, or so turned round, that training with them is known to go wrong."""
         found = []
         scale = 1.0 if self.kind == POS_WEIGHT else float(self.values.min())
-        for name, value in zip(self.classes, self.values / scale, strict=True):
-            if value > LARGE_WEIGHT:
-                found.append(
-                    f"{value:.0f}x for {name}: a weight this large lets a few rows decide every step and makes the "
-                    f"model say yes far too often. Soften it (sqrt, or a cap of 8), and undo it with the ledger."
-                )
+        large = {
+            name: value for name, value in zip(self.classes, self.values / scale, strict=True) if value > LARGE_WEIGHT
+        }
+        if large:
+            first = sorted(large, key=lambda name: -large[name])
+            shown = ", ".join(f"{counted(large[name])}x for {name}" for name in first[:4])
+            more = f" and {len(first) - 4} more" if len(first) > 4 else ""
+            found.append(
+                f"{shown}{more}: a weight this large lets a few rows decide every step, and the model says yes far too "
+                "often. Soften it (sqrt, or a cap of 8); the ledger takes it back at prediction."
+            )
         below = [
             name
             for name, value, share in zip(self.classes, self.values, self._shares(), strict=True)
@@ -285,8 +293,8 @@ def class_weights(
         the pixels of the images that hold the class. [4] Paszke et al., ENet, 2016, section 5.1: c = 1.02.
 
     Example:
-        >>> from equipoise.balance._counts import SimpleCensus
-        >>> census = SimpleCensus("binary", ("shock",), positives=[111], negatives=[28_042])
+        >>> from equipoise.labels import Census
+        >>> census = Census.from_counts({"shock": (111, 28_042)}, task="binary")
         >>> class_weights(census, "inverse").values.round(1)
         array([252.6])
         >>> class_weights(census, "sqrt").values.round(1)
@@ -309,7 +317,7 @@ def class_weights(
         census.task,
     )
     if scheme != "none":
-        _refuse_one_sided(counts, census.classes, by_hand)
+        _refuse_one_sided(census, kind, by_hand)
     with np.errstate(divide="ignore", invalid="ignore"):  # classes weighed by hand may be empty
         raw = multiplier * SCHEMES[scheme].compute(counts, parameters)
         prevalence = counts.positives / counts.known
@@ -365,15 +373,23 @@ def _checked_by_hand(values: Mapping[str, float] | None, classes: Sequence[str])
     return by_hand
 
 
-def _refuse_one_sided(counts: Counts, classes: Sequence[str], by_hand: Mapping[str, float]) -> None:
-    sides = [("positive", counts.positives), ("negative", counts.negatives)]
-    for side, tally in sides if counts.kind == POS_WEIGHT else sides[:1]:
-        empty = [name for name, count in zip(classes, tally, strict=True) if count <= 0 and name not in by_hand]
-        if empty:
+def weighable(census: Counted, kind: str | None = None) -> NDArray[np.bool_]:
+    """Return, per class, whether it was counted on both sides that its weight is made from."""
+    kind = _checked_kind(kind, census.task)
+    both = np.asarray(census.positives) > 0
+    return np.asarray(both & (np.asarray(census.negatives) > 0) if kind == POS_WEIGHT else both)
+
+
+def _refuse_one_sided(census: Counted, kind: str, by_hand: Mapping[str, float]) -> None:
+    fine = weighable(census, kind)
+    for name, positives, can in zip(census.classes, census.positives, fine, strict=True):
+        if not can and name not in by_hand:
+            side = "positive" if positives <= 0 else "negative"
+            place = getattr(census, "source", "labels")
             raise DataError(
-                f"class_weights cannot weigh {listed(empty)}: no {side} was counted, and a weight would divide by it. "
-                f"Drop the class, add data that has a {side}, or give the weight by hand: "
-                f'values={{"{empty[0]}": 1.0}}.'
+                f'{place}: class "{name}" has no {side}, so class_weights would divide by '
+                f"zero. Drop the class, add data that has a {side}, or give its weight by hand: "
+                f'values={{"{name}": 1.0}}.'
             )
 
 
