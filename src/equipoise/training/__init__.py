@@ -1,1 +1,32 @@
-"""training"""
+"""Training: one explicit loop in plain PyTorch, resumable at any step, watched by a guard."""
+
+from __future__ import annotations
+
+from equipoise.training.checkpoint import read_checkpoint, write_checkpoint
+from equipoise.training.combine import mean_of_members
+from equipoise.training.guard import Finding, Guard
+from equipoise.training.loop import Fit, Rows, Workers, predict_logits
+from equipoise.training.predict import predict
+from equipoise.training.prepare import Prepared, prepare
+from equipoise.training.telemetry import ProgressBar, Silent, Watch
+from equipoise.training.train import judge, train
+
+__all__ = [
+    "Finding",
+    "Fit",
+    "Guard",
+    "Prepared",
+    "ProgressBar",
+    "Rows",
+    "Silent",
+    "Watch",
+    "Workers",
+    "judge",
+    "mean_of_members",
+    "predict",
+    "predict_logits",
+    "prepare",
+    "read_checkpoint",
+    "train",
+    "write_checkpoint",
+]

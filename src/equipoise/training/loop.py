@@ -1,0 +1,337 @@
+"""The one training loop: explicit, in plain PyTorch, and resumable at any step.
+
+A training is a function of (recipe, data, seed). The order of rows is a pure function of (seed, epoch), so it need not
+be stored; everything else that the next step depends on is in `Fit.tensors` and `Fit.record`, which a checkpoint holds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from equipoise._checks import RunError
+from equipoise.data import epoch_order
+from equipoise.training.schedule import Schedule, make_optimizer
+
+if TYPE_CHECKING:
+    from equipoise.recipe import TrainingSettings
+
+_HALF = {"bf16": torch.bfloat16, "16": torch.float16}
+_PREDICTION_ROWS = 8192
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a table in memory, as a model takes them: numbers, category codes and labels (NaN is unknown)."""
+
+    numeric: Tensor  # (rows, numeric columns) float32
+    categorical: Tensor  # (rows, categorical columns) int64
+    labels: Tensor  # (rows,) or (rows, classes) float32
+
+    def __len__(self) -> int:
+        return int(self.labels.shape[0])
+
+    def take(self, index: Tensor) -> Rows:
+        """Rows at `index`, in that order."""
+        return Rows(self.numeric[index], self.categorical[index], self.labels[index])
+
+    def part(self, begin: int, end: int, stride: int = 1) -> Rows:
+        """Every `stride`-th row from `begin` before `end`, without a copy."""
+        cut = slice(begin, end, stride)
+        return Rows(self.numeric[cut], self.categorical[cut], self.labels[cut])
+
+    def to(self, device: torch.device) -> Rows:
+        """The same rows on a device."""
+        return Rows(self.numeric.to(device), self.categorical.to(device), self.labels.to(device))
+
+
+@dataclass(frozen=True)
+class Workers:
+    """How many processes share one training, and which of them this is."""
+
+    rank: int = 0
+    count: int = 1
+
+
+@dataclass
+class Progress:
+    """Where a training stands: plain values, stored as JSON in every checkpoint."""
+
+    epoch: int = 0  # epochs finished
+    step: int = 0  # optimiser steps finished in the epoch under way
+    best_epoch: int = 0  # from 1; 0 = none yet
+    best_value: float = math.nan
+    last_value: float = math.nan
+    waited: int = 0  # epochs since the best
+    stopped: bool = False
+    notes: dict[str, Any] = field(default_factory=dict)  # what the watcher wants kept
+
+
+Judge = Callable[[Tensor], float]  # validation logits -> the watched metric
+Report = Callable[["Fit", float, Tensor], None]  # after every epoch: the fit, its training loss, validation logits
+
+
+class Fit:
+    """One training of one model.
+
+    Args:
+        model: takes (numeric, categorical), returns logits (rows, outputs) or (rows, submodels, outputs).
+        loss: called as ``loss(logits, labels, normaliser=...)``; returns the sum of weighted losses over `normaliser`.
+        train: rows to learn from. validation: rows to watch.
+        settings: the `training` part of a recipe, with `batch_size` resolved.
+        batch_size: rows of a micro-batch; `settings.accumulate` of them make an optimiser step.
+        seed: of the order of rows and of dropout.
+        higher_is_better: direction of the watched metric.
+        workers: how many processes share the work, under `torchrun`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: nn.Module,
+        train: Rows,
+        validation: Rows,
+        settings: TrainingSettings,
+        *,
+        batch_size: int,
+        seed: int,
+        higher_is_better: bool,
+        workers: Workers = Workers(),
+    ) -> None:
+        self.model, self.loss, self.train_rows, self.validation_rows = model, loss, train, validation
+        self.settings, self.seed, self.workers = settings, seed, workers
+        self.higher_is_better = higher_is_better
+        self.progress = Progress()
+        self.device = train.labels.device
+        self.rows_per_step = batch_size * settings.accumulate
+        self.steps_per_epoch = step_count(len(train), self.rows_per_step)
+        self.batch_size = batch_size
+        self._optimizer = make_optimizer(
+            model, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        self.schedule = Schedule(
+            settings,
+            self._optimizer,
+            total_steps=settings.epochs * self.steps_per_epoch,
+            higher_is_better=higher_is_better,
+        )
+        self._scaler = torch.amp.GradScaler(self.device.type, enabled=settings.precision == "16")
+        self._loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
+        self._best: dict[str, Tensor] = {}
+        torch.manual_seed(seed)
+
+    # -- running ---------------------------------------------------------------------------------------------------
+
+    def run(self, judge: Judge, report: Report, after_step: Callable[[Fit], None]) -> None:
+        """Train until the last epoch or until the watched metric has not improved for `patience` epochs.
+
+        Args:
+            judge: from validation logits to the watched metric; NaN never counts as an improvement.
+            report: called after each epoch.
+            after_step: called after each optimiser step and each epoch; it may store a checkpoint.
+
+        Raises:
+            RunError: the training loss became infinite or NaN.
+        """
+        forward = self._forward()
+        while self.progress.epoch < self.settings.epochs and not self.progress.stopped:
+            mean_loss = self._epoch(forward, after_step)
+            logits = predict_logits(self.model, self.validation_rows, self.settings.precision)
+            value = judge(logits)
+            self.schedule.after_epoch(value)
+            self._remember(value)
+            report(self, mean_loss, logits)
+            after_step(self)
+        if self._best:
+            self.model.load_state_dict(self._best)
+
+    def _epoch(self, forward: nn.Module, after_step: Callable[[Fit], None]) -> float:
+        order = epoch_order(len(self.train_rows), seed=self.seed, epoch=self.progress.epoch).to(self.device)
+        shuffled = self.train_rows.take(order)  # one gather an epoch; batches are then slices
+        known = _known_entries(shuffled.labels, self.rows_per_step, self.steps_per_epoch)
+        self.model.train()
+        while self.progress.step < self.steps_per_epoch:
+            step = self.progress.step
+            self._step(forward, shuffled, step, known[step])
+            self.progress.step += 1
+            if self.progress.step < self.steps_per_epoch:
+                after_step(self)
+        mean_loss = float(self._loss_sum) / max(1, sum(known))
+        if not math.isfinite(mean_loss):
+            raise RunError(
+                f"The training loss became {mean_loss} in epoch {self.progress.epoch + 1}. Lower training.learning_rate "
+                f"(now {self.settings.learning_rate:g}), set training.gradient_clip, or use training.precision: 32."
+            )
+        self._loss_sum.zero_()
+        self.progress.epoch += 1
+        self.progress.step = 0
+        return mean_loss
+
+    def _step(self, forward: nn.Module, shuffled: Rows, step: int, known: int) -> None:
+        self._optimizer.zero_grad(set_to_none=True)
+        for micro in self._micro_batches(shuffled, step):
+            with _autocast(self.device, self.settings.precision):
+                logits = forward(micro.numeric, micro.categorical)
+                loss = member_loss(self.loss, logits, micro.labels, normaliser=max(1, known))
+            self._loss_sum += loss.detach() * known
+            # DistributedDataParallel averages over processes; the loss is already divided by all entries of the step.
+            scaled = loss * self.workers.count if self.workers.count > 1 else loss
+            self._scaler.scale(scaled).backward() if self._scaler.is_enabled() else scaled.backward()
+        self._apply_gradients()
+        self.schedule.after_step()
+
+    def _apply_gradients(self) -> None:
+        if self.settings.gradient_clip is not None:
+            self._scaler.unscale_(self._optimizer) if self._scaler.is_enabled() else None
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.gradient_clip)
+        if self._scaler.is_enabled():
+            self._scaler.step(self._optimizer)
+            self._scaler.update()
+        else:
+            self._optimizer.step()
+
+    def _micro_batches(self, shuffled: Rows, step: int) -> Iterator[Rows]:
+        begin, end = step_bounds(step, self.rows_per_step, self.steps_per_epoch, len(shuffled))
+        width = self.batch_size if self.settings.accumulate > 1 else end - begin
+        for left in range(begin, end, width):
+            right = min(left + width, end)
+            yield shuffled.part(left + self.workers.rank, right, self.workers.count)
+
+    def _forward(self) -> nn.Module:
+        if self.workers.count == 1:
+            return self.model
+        return nn.parallel.DistributedDataParallel(self.model)
+
+    def _remember(self, value: float) -> None:
+        """Keep the weights of the best epoch. A NaN never counts as an improvement."""
+        progress, best = self.progress, self.progress.best_value
+        progress.last_value = value
+        gained = not math.isnan(value) and (
+            math.isnan(best) or (value > best if self.higher_is_better else value < best)
+        )
+        if gained or not self._best:
+            self._best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+            progress.best_epoch = progress.epoch
+        if gained:
+            progress.best_value, progress.waited = value, 0
+        else:
+            progress.waited += 1
+        progress.stopped = self.settings.patience is not None and progress.waited >= self.settings.patience
+
+    # -- state -----------------------------------------------------------------------------------------------------
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor that the next step depends on, by name."""
+        found = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        found |= {f"best.{name}": tensor for name, tensor in self._best.items()}
+        for number, state in self._optimizer.state_dict()["state"].items():
+            found |= {f"optimizer.{number}.{name}": tensor for name, tensor in state.items()}
+        found["loss_sum"] = self._loss_sum
+        found["random.cpu"] = torch.get_rng_state()
+        if self.device.type == "cuda":
+            found["random.cuda"] = torch.cuda.get_rng_state(self.device)
+        return found
+
+    def record(self) -> dict[str, Any]:
+        """Every plain value that the next step depends on."""
+        return {
+            "progress": vars(self.progress),
+            "schedule": self.schedule.state(),
+            "learning_rate": self.schedule.learning_rate,
+            "scaler": self._scaler.state_dict(),
+        }
+
+    def load(self, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
+        """Go on from `tensors` and `record` of a checkpoint, as if nothing had happened."""
+
+        def named(prefix: str) -> dict[str, Tensor]:
+            return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+
+        self.model.load_state_dict(named("model."))
+        self._best = {name: tensor.to(self.device) for name, tensor in named("best.").items()}
+        state = self._optimizer.state_dict()
+        stored: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in named("optimizer.").items():
+            number, key = name.split(".", 1)
+            stored.setdefault(int(number), {})[key] = tensor
+        state["state"] = stored
+        for group in state["param_groups"]:
+            group["lr"] = record["learning_rate"]
+        self._optimizer.load_state_dict(state)
+        self.schedule.load(record["schedule"])
+        if record["scaler"]:
+            self._scaler.load_state_dict(record["scaler"])
+        self.progress = Progress(**record["progress"])
+        self._loss_sum = tensors["loss_sum"].to(self.device)
+        torch.set_rng_state(tensors["random.cpu"])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
+
+
+def member_loss(loss: nn.Module, logits: Tensor, labels: Tensor, *, normaliser: float) -> Tensor:
+    """Return the loss, each submodel of an ensemble (rows, submodels, outputs) judged on its own, and averaged."""
+    expected = labels.dim() if labels.dim() == 2 else 2
+    if logits.dim() == expected + 1:
+        submodels = logits.shape[1]
+        logits, labels = logits.flatten(0, 1), labels.repeat_interleave(submodels, 0)
+        normaliser = normaliser * submodels
+    if labels.dim() == 1 and logits.shape[-1] == 1:
+        logits = logits.squeeze(-1)
+    result: Tensor = loss(logits, labels, normaliser=normaliser)
+    return result
+
+
+@torch.inference_mode()
+def predict_logits(model: nn.Module, rows: Rows, precision: str = "32") -> Tensor:
+    """Return logits (rows, outputs) in float32 on the CPU, submodels averaged as the model states."""
+    was_training = model.training
+    model.eval()
+    found = []
+    for begin in range(0, max(1, len(rows)), _PREDICTION_ROWS):
+        part = rows.part(begin, begin + _PREDICTION_ROWS)
+        with _autocast(rows.labels.device, precision):
+            logits = model(part.numeric, part.categorical)
+        logits = logits.float()
+        found.append(model.combine(logits) if logits.dim() == 3 else logits)
+    model.train(was_training)
+    return torch.cat(found).cpu()
+
+
+def step_count(rows: int, rows_per_step: int) -> int:
+    """Optimiser steps an epoch. A last step of fewer than half the rows joins the one before it.
+
+    >>> step_count(100, 32), step_count(120, 32), step_count(5, 32)
+    (3, 4, 1)
+    """
+    full, rest = divmod(rows, rows_per_step)
+    return max(1, full + (2 * rest >= rows_per_step))
+
+
+def step_bounds(step: int, rows_per_step: int, steps: int, rows: int) -> tuple[int, int]:
+    """First row of a step, and the first row after it; the last step takes what is left.
+
+    >>> step_bounds(0, 32, 3, 100), step_bounds(2, 32, 3, 100)
+    ((0, 32), (64, 100))
+    """
+    begin = step * rows_per_step
+    return begin, rows if step == steps - 1 else begin + rows_per_step
+
+
+def _known_entries(labels: Tensor, rows_per_step: int, steps: int) -> list[int]:
+    """Entries whose label is known, for each step: what the step's loss is divided by."""
+    rows = int(labels.shape[0])
+    known = (~labels.isnan()).reshape(rows, -1).sum(dim=1).cumsum(0).tolist()
+    bounds = [step_bounds(step, rows_per_step, steps, rows) for step in range(steps)]
+    return [int(known[end - 1] - (known[begin - 1] if begin else 0)) for begin, end in bounds]
+
+
+def _autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[Any]:
+    if precision == "32":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=_HALF[precision])

@@ -1,0 +1,306 @@
+"""Training one member of a run: build it, fit it, keep a checkpoint, and score the rows it never saw."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from equipoise._checks import RunError
+from equipoise.data import Preprocessor, fit_preprocessor, stable_seed
+from equipoise.decision import higher_is_better, monitor_value
+from equipoise.models import TabularModel, make_model, prior_logits
+from equipoise.scores import Scores
+from equipoise.training.checkpoint import read_checkpoint, write_checkpoint
+from equipoise.training.guard import Guard
+from equipoise.training.loop import Fit, Rows, Workers, member_loss, predict_logits
+
+if TYPE_CHECKING:
+    from equipoise.runs import Run
+    from equipoise.training.prepare import Member, Prepared
+    from equipoise.training.telemetry import Watch
+
+_MOVE_SECONDS = 0.1  # how often the progress line moves inside an epoch
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A finished member.
+
+    Attributes:
+        weights: of its best epoch, by name.
+        model: what makes it again, `model_from_dict`.
+        preprocessor: fitted on its training rows.
+        validation: raw logits of its validation rows. test: of the test rows; both as the model gave them.
+        best_epoch: from 1. best_value: the watched metric there.
+        events: size of the event log when it was finished.
+    """
+
+    weights: Mapping[str, Tensor]
+    model: Mapping[str, Any]
+    preprocessor: Preprocessor
+    validation: NDArray[np.float64]
+    test: NDArray[np.float64]
+    best_epoch: int
+    best_value: float
+    events: int
+
+
+class MemberTraining:
+    """Trains one member, resumably, and tells the run and the watcher about it.
+
+    Args:
+        prepared: what is trained on. number: which member, from 0.
+        folder: of the checkpoints. run: where events go; None in all processes but the first.
+        watch: what a person sees. workers: how many processes share the work.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        number: int,
+        *,
+        folder: Path,
+        run: Run | None,
+        watch: Watch,
+        workers: Workers,
+        device: torch.device,
+    ) -> None:
+        self.prepared, self.number, self.run, self.watch = prepared, number, run, watch
+        self.rows: Member = prepared.members[number]
+        self.settings = prepared.recipe.training
+        self.finished_file = folder / f"member-{number}.safetensors"
+        self.last_file = folder / "last.safetensors"
+        self.workers, self.device = workers, device
+        self.seed = stable_seed(prepared.recipe.seed, number)
+        self._saved = self._moved = time.monotonic()
+        self._scores: Scores | None = None
+        self.guard = Guard(prepared.labels.classes)
+
+    # -- the whole of it -------------------------------------------------------------------------------------------
+
+    def result(self) -> Trained:
+        """Return the finished member: read when it was finished before, resumed when it was cut, else trained."""
+        if self.finished_file.exists():
+            return self._read_finished()
+        preprocessor = fit_preprocessor(self.prepared.features, self.rows.train)
+        arrays = preprocessor.apply(self.prepared.features)
+        table = Rows(
+            torch.from_numpy(arrays.numeric),
+            torch.from_numpy(arrays.categorical),
+            torch.from_numpy(np.ascontiguousarray(self.prepared.labels.values, dtype=np.float32)),
+        )
+        model = self._make_model(preprocessor, arrays.numeric).to(self.device)
+        fit = self._fit(model, table)
+        self.watch.begin(self._title(), self.settings.epochs)
+        self._resume(fit)
+        fit.run(self._judge, self._report, self._after_step)
+        self.watch.end(self._outcome(fit))
+        test = table.take(torch.from_numpy(self.prepared.test)).to(self.device)
+        trained = Trained(
+            weights={name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()},
+            model=model.to_dict(),
+            preprocessor=preprocessor,
+            validation=_array(predict_logits(model, fit.validation_rows, self.settings.precision)),
+            test=_array(predict_logits(model, test, self.settings.precision)),
+            best_epoch=fit.progress.best_epoch,
+            best_value=fit.progress.best_value,
+            events=0 if self.run is None else self.run.events_position(),
+        )
+        if self.run is not None:
+            self._write_finished(trained)
+        return trained
+
+    def _fit(self, model: TabularModel, table: Rows) -> Fit:
+        return Fit(
+            model,
+            self.prepared.make_loss().to(self.device),
+            table.take(torch.from_numpy(self.rows.train)).to(self.device),
+            table.take(torch.from_numpy(self.rows.validation)).to(self.device),
+            self.settings,
+            batch_size=resolve_batch_size(self.settings.batch_size, len(self.rows.train)),
+            seed=self.seed,
+            higher_is_better=higher_is_better(self.settings.monitor),
+            workers=self.workers,
+        )
+
+    def _make_model(self, preprocessor: Preprocessor, numeric: NDArray[np.float32]) -> TabularModel:
+        recipe, census = self.prepared.recipe, self.prepared.training_census
+        multiclass = self.prepared.exclusive
+        return make_model(
+            recipe.model.name,
+            n_numeric=numeric.shape[1],
+            cardinalities=preprocessor.cardinalities,
+            n_outputs=len(census.classes),
+            multiclass=multiclass,
+            seed=self.seed,
+            prior=prior_logits(
+                census.positives,
+                census.positives + census.negatives,
+                multiclass=multiclass,
+                log_odds_shift=self.prepared.ledger.log_odds_shift,
+            ),
+            initial_bias=recipe.model.initial_bias,
+            training_numeric=numeric[self.rows.train],
+            **recipe.model.settings,
+        )
+
+    # -- watching --------------------------------------------------------------------------------------------------
+
+    def _judge(self, logits: Tensor) -> float:
+        self._scores = self._natural_scores(_array(logits))
+        if self.settings.monitor == "loss":
+            return self._validation_loss(logits)
+        return monitor_value(self.settings.monitor, self._scores)
+
+    def _validation_loss(self, logits: Tensor) -> float:
+        labels = torch.from_numpy(np.ascontiguousarray(self.prepared.labels.values[self.rows.validation], np.float32))
+        known = int((~labels.isnan()).sum())
+        return float(member_loss(self.prepared.make_loss(), logits, labels, normaliser=max(1, known)))
+
+    def _natural_scores(self, logits: NDArray[np.float64]) -> Scores:
+        labels = self.prepared.labels.select(self.rows.validation)
+        shape = labels.values.shape if labels.task in ("binary", "multilabel") else logits.shape
+        return Scores(
+            labels=labels.values,
+            values=self.prepared.ledger.to_natural(logits.reshape(shape)),
+            kind="logits",
+            ids=labels.ids,
+            groups=labels.groups,
+            role="validation",
+            classes=labels.classes,
+            task=labels.task,
+        )
+
+    def _report(self, fit: Fit, mean_loss: float, logits: Tensor) -> None:
+        assert self._scores is not None
+        seen = self.guard.look(self._scores, epoch=fit.progress.epoch)
+        last = fit.schedule.learning_rate
+        if self.run is not None:
+            self.run.append_event(
+                {
+                    "event": "epoch",
+                    "member": self.number,
+                    "epoch": fit.progress.epoch,
+                    "training_loss": mean_loss,
+                    "monitor": self.settings.monitor,
+                    "monitored": fit.progress.last_value,
+                    "best_epoch": fit.progress.best_epoch,
+                    "learning_rate": last,
+                    **seen.to_dict(),
+                }
+            )
+        self.watch.move(
+            fit.progress.epoch,
+            f"{self.settings.monitor} {fit.progress.last_value:.4f}  best {fit.progress.best_value:.4f}  "
+            f"says yes to {100 * seen.overall_rate:.1f} %",
+        )
+
+    def _title(self) -> str:
+        if len(self.prepared.members) == 1:
+            return "training"
+        return f"member {self.number + 1} of {len(self.prepared.members)}"
+
+    def _outcome(self, fit: Fit) -> str:
+        if math.isnan(fit.progress.best_value):
+            return f"{fit.progress.epoch} epochs; {self.settings.monitor} could not be computed"
+        return f"best {self.settings.monitor} {fit.progress.best_value:.4f} in epoch {fit.progress.best_epoch} of {fit.progress.epoch}"
+
+    # -- checkpoints -----------------------------------------------------------------------------------------------
+
+    def _after_step(self, fit: Fit) -> None:
+        now = time.monotonic()
+        if fit.progress.step and now - self._moved >= _MOVE_SECONDS:
+            self._moved = now
+            self.watch.move(fit.progress.epoch + fit.progress.step / fit.steps_per_epoch, "")
+        if self.run is not None and now - self._saved >= self.settings.checkpoint_seconds:
+            record = fit.record() | {
+                "member": self.number,
+                "events": self.run.events_position(),
+                "guard": self.guard.state(),
+            }
+            write_checkpoint(self.last_file, fit.tensors(), record)
+            self._saved = time.monotonic()
+
+    def _resume(self, fit: Fit) -> None:
+        if not self.last_file.exists():
+            return
+        tensors, record = read_checkpoint(self.last_file)
+        if record["member"] != self.number:
+            return
+        try:
+            fit.load(tensors, record)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise RunError(
+                f"{self.last_file} does not fit this recipe ({error}). Start again with --overwrite."
+            ) from error
+        self.guard.load(record["guard"])
+        self.watch.say(f"{self._title()}: going on after epoch {fit.progress.epoch}, step {fit.progress.step}")
+
+    def _write_finished(self, trained: Trained) -> None:
+        tensors = {f"weights.{name}": tensor for name, tensor in trained.weights.items()}
+        tensors["validation"] = torch.from_numpy(trained.validation)
+        tensors["test"] = torch.from_numpy(trained.test)
+        record = {
+            "model": dict(trained.model),
+            "preprocessor": trained.preprocessor.to_dict(),
+            "best_epoch": trained.best_epoch,
+            "best_value": trained.best_value,
+            "events": trained.events,
+        }
+        write_checkpoint(self.finished_file, tensors, record)
+
+    def _read_finished(self) -> Trained:
+        tensors, record = read_checkpoint(self.finished_file)
+        try:
+            return Trained(
+                weights={n.removeprefix("weights."): t for n, t in tensors.items() if n.startswith("weights.")},
+                model=record["model"],
+                preprocessor=Preprocessor.from_dict(record["preprocessor"]),
+                validation=_array(tensors["validation"]),
+                test=_array(tensors["test"]),
+                best_epoch=record["best_epoch"],
+                best_value=record["best_value"],
+                events=record["events"],
+            )
+        except KeyError as error:
+            raise RunError(f"{self.finished_file} lacks {error}. Start again with --overwrite.") from error
+
+
+def resume_position(folder: Path, members: int) -> int:
+    """Return how many bytes of the event log are vouched for by checkpoints: the rest will be written again."""
+    position, first_open = 0, 0
+    for number in range(members):
+        path = folder / f"member-{number}.safetensors"
+        if not path.exists():
+            break
+        position, first_open = int(read_checkpoint(path)[1]["events"]), number + 1
+    last = folder / "last.safetensors"
+    if last.exists():
+        record = read_checkpoint(last)[1]
+        if record["member"] == first_open:
+            position = int(record["events"])
+    return position
+
+
+def resolve_batch_size(batch_size: int | str, rows: int) -> int:
+    """Return the rows of a batch. "auto": about sixteen steps an epoch, at least 32 and at most 512 rows.
+
+    >>> resolve_batch_size("auto", 300), resolve_batch_size("auto", 4000), resolve_batch_size(64, 9)
+    (32, 256, 64)
+    """
+    if isinstance(batch_size, int):
+        return batch_size
+    return int(min(512, max(32, 2 ** math.ceil(math.log2(max(1, rows) / 16)))))
+
+
+def _array(logits: Tensor) -> NDArray[np.float64]:
+    return np.asarray(logits.numpy(), dtype=np.float64)

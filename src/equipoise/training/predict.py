@@ -1,0 +1,148 @@
+"""Applying a finished run to a new table: probabilities at the natural prevalence, and decisions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from equipoise._checks import RunError
+from equipoise.balance import Ledger
+from equipoise.data import Preprocessor
+from equipoise.decision import read_rule
+from equipoise.labels import Census, read_ids, read_table
+from equipoise.models import TabularModel, model_from_dict
+from equipoise.recipe import read_recipe
+from equipoise.runs import Run
+from equipoise.scores import Decisions, Scores
+from equipoise.training.checkpoint import read_checkpoint
+from equipoise.training.combine import mean_of_members
+from equipoise.training.loop import Rows, predict_logits
+
+if TYPE_CHECKING:
+    import polars
+
+    from equipoise.recipe import Recipe
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a run says about the rows of a table.
+
+    Attributes:
+        ids: one name per row.
+        classes: class names.
+        probabilities: (rows, classes) at the natural prevalence of the training data; binary has one column.
+        predictions: (rows, classes) of 0 and 1, by the fitted thresholds or the most likely class.
+        notes: what was unusual in the table, such as categories that the training never saw.
+    """
+
+    ids: NDArray
+    classes: tuple[str, ...]
+    probabilities: NDArray[np.float64]
+    predictions: NDArray[np.int8]
+    exclusive: bool
+    notes: tuple[str, ...] = ()
+
+    def to_polars(self) -> polars.DataFrame:
+        """Return columns id, ``p_<class>`` and, one each, ``predicted_<class>`` (one-of-many tasks: ``predicted``)."""
+        import polars as pl
+
+        columns: dict[str, object] = {"id": self.ids.tolist()}
+        columns |= {f"p_{name}": self.probabilities[:, i] for i, name in enumerate(self.classes)}
+        if self.exclusive:
+            columns["predicted"] = [self.classes[i] for i in self.predictions.argmax(axis=1)]
+        else:
+            columns |= {f"predicted_{name}": self.predictions[:, i] for i, name in enumerate(self.classes)}
+        return pl.DataFrame(columns)
+
+
+def predict(run: Run | str | Path, table: str | Path) -> Predictions:
+    """Apply a finished run to the rows of a table.
+
+    Args:
+        run: a run folder, or what `train` returned.
+        table: a table with the columns that the run was trained on; others are ignored. Labels are not needed.
+
+    Returns:
+        Probabilities and decisions, in the order of the rows.
+
+    Raises:
+        RunError: the run is not finished, is damaged, or is of a newer version.
+        DataError: a column is missing, or a cell cannot be read; the message has the place.
+    """
+    run = run if isinstance(run, Run) else Run.open(run)
+    run.require_done()
+    recipe = read_recipe(run.file("recipe.yaml"))
+    census, ledger = Census.from_dict(run.read_record("census")), Ledger.from_dict(run.read_record("ledger"))
+    frame = read_table(table)
+    exclusive = census.task in ("multiclass", "ordinal")
+    notes: list[str] = []
+    natural = []
+    for model, preprocessor in load_members(run):
+        arrays = preprocessor.apply(preprocessor.read(frame, source=Path(table).name))
+        notes += [note for note in arrays.notes() if note not in notes]
+        rows = Rows(
+            torch.from_numpy(arrays.numeric), torch.from_numpy(arrays.categorical), torch.zeros(len(frame))
+        )
+        logits = np.asarray(predict_logits(model, rows, recipe.training.precision).numpy(), dtype=np.float64)
+        natural.append(ledger.to_natural(logits[:, 0] if census.task == "binary" else logits))
+    values = mean_of_members(natural, exclusive=exclusive)
+    decisions = _decide(run, recipe, census, values, frame, Path(table).name)
+    return Predictions(
+        ids=decisions.ids,
+        classes=census.classes,
+        probabilities=decisions.scores.probability_table(),
+        predictions=decisions.table(),
+        exclusive=exclusive,
+        notes=tuple(notes),
+    )
+
+
+def _decide(
+    run: Run, recipe: Recipe, census: Census, values: NDArray[np.float64], frame: polars.DataFrame, name: str
+) -> Decisions:
+    unlabelled = np.full(len(frame) if values.ndim == 1 or _exclusive(census) else values.shape, np.nan)
+    ids = read_ids(frame, recipe.data.ids, name=name) if recipe.data.ids in frame.columns else None
+    scores = Scores(
+        labels=unlabelled,
+        values=values,
+        kind="logits",
+        ids=ids,
+        role="test",
+        classes=census.classes,
+        task=census.task,
+    )
+    return read_rule(run.file("decision.json")).apply(scores)
+
+
+def _exclusive(census: Census) -> bool:
+    return census.task in ("multiclass", "ordinal")
+
+
+def load_members(run: Run) -> list[tuple[TabularModel, Preprocessor]]:
+    """Return the trained models of a run, each with the preprocessing of its columns.
+
+    Raises:
+        RunError: the files do not fit together.
+    """
+    tensors, _ = read_checkpoint(run.file("model.safetensors"))
+    configs = run.read_record("model")["members"]
+    states = run.read_record("columns")["members"]
+    members = []
+    for number, (config, state) in enumerate(zip(configs, states, strict=True)):
+        prefix = f"members.{number}."
+        weights = {n.removeprefix(prefix): tensor for n, tensor in tensors.items() if n.startswith(prefix)}
+        model = model_from_dict(config)
+        try:
+            model.load_state_dict(weights)
+        except RuntimeError as error:
+            raise RunError(
+                f"{run.file('model.safetensors')} does not fit model.json: {error}. Train again."
+            ) from error
+        members.append((model.eval(), Preprocessor.from_dict(state)))
+    return members

@@ -1,0 +1,220 @@
+"""Everything that is decided before the first step: labels, split, census, weights, ledger and members."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equipoise._checks import ArgumentError
+from equipoise.balance import ClassWeights, FocalCorrection, Ledger, class_weights
+from equipoise.data import Features, Leak, find_leaks, read_features
+from equipoise.labels import Census, Labels, Split, count_labels, read_labels, read_split, read_table, split_labels
+from equipoise.losses import make_loss
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from equipoise.recipe import Recipe
+
+Index = NDArray[np.int64]
+
+# Up to this many rows besides the test role, five members that take turns at validation beat one that gives up a part
+# of its rows: every row then has a validation score that its own member never saw.
+_CROSS_FIT_ROWS = 20_000
+_CROSS_FIT_MEMBERS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """Rows that one member learns from, and rows that it is watched on and scored for."""
+
+    train: Index
+    validation: Index
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What a training is about to do, computed from the recipe and the table alone.
+
+    Attributes:
+        recipe: as it was given.
+        labels, features: of all rows of the table that have a label.
+        split: role of each id; with cross-fitting also the fold.
+        census: of all rows. training_census: of the rows that are learned from.
+        weights: class weights of the loss, or None.
+        ledger: every correction in force.
+        members: one or several divisions into rows to learn from and rows to watch.
+        test: rows that nothing is fitted on.
+        leaks: features that alone separate a class almost perfectly.
+        notes: sentences worth showing before the training starts.
+    """
+
+    recipe: Recipe
+    labels: Labels
+    features: Features
+    split: Split
+    census: Census
+    training_census: Census
+    weights: ClassWeights | None
+    ledger: Ledger
+    members: tuple[Member, ...]
+    test: Index
+    leaks: tuple[Leak, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def development(self) -> Index:
+        """Rows of the train and validation roles."""
+        return np.flatnonzero(self.split.roles != "test")
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether exactly one class is true of each row (softmax), or each class is a question of its own (sigmoid)."""
+        return self.labels.task in ("multiclass", "ordinal")
+
+    def make_loss(self) -> nn.Module:
+        """Return the loss that the recipe asks for."""
+        settings = self.recipe.loss
+        return make_loss(
+            settings.name,
+            self.labels.task,
+            weights=self.weights,
+            gamma=settings.gamma,
+            alpha=_alpha(self.recipe, self.training_census),
+            has_unknowns=bool(np.isnan(self.labels.values).any()),
+        )
+
+
+def prepare(recipe: Recipe) -> Prepared:
+    """Read, count, split and plan what a recipe asks for. Nothing is trained and nothing is written.
+
+    Raises:
+        ArgumentError: a key of the recipe cannot work with this table.
+        DataError: the table cannot be used; the message has the place.
+    """
+    recipe.require_runnable()
+    labels = _read_labels(recipe)
+    split = _make_split(recipe, labels)
+    members, test = _members(recipe, labels, split)
+    if len(members) > 1:
+        split = split.with_folds(_fold_of_row(members, len(labels.ids)))
+    learned = np.flatnonzero(split.roles != "test") if len(members) > 1 else members[0].train
+    census = count_labels(labels)
+    training_census = count_labels(labels.select(learned))
+    training_census.require_positives(function="train")
+    weights = _weights(recipe, training_census)
+    features = _read_features(recipe, labels)
+    leaks = find_leaks(features, labels, rows=learned)
+    return Prepared(
+        recipe=recipe,
+        labels=labels,
+        features=features,
+        split=split,
+        census=census,
+        training_census=training_census,
+        weights=weights,
+        ledger=_ledger(recipe, weights, training_census),
+        members=members,
+        test=test,
+        leaks=tuple(leaks),
+        notes=tuple(labels.notes),
+    )
+
+
+def _table(recipe: Recipe) -> str:
+    assert recipe.data.table is not None  # require_runnable has seen to it
+    return recipe.data.table
+
+
+def _read_labels(recipe: Recipe) -> Labels:
+    data = recipe.data
+    return read_labels(
+        _table(recipe),
+        columns=list(data.labels),
+        separator=data.separator,
+        ids=data.ids,
+        groups=data.groups,
+        task=data.task,
+        uncertain=data.uncertain,
+        unknown=data.unknown,
+        positive=data.positive,
+    )
+
+
+def _read_features(recipe: Recipe, labels: Labels) -> Features:
+    data = recipe.data
+    table = read_table(_table(recipe))
+    return read_features(
+        table if len(labels) == len(table) else table[labels.row_numbers],
+        targets=data.labels,
+        ids=data.ids,
+        groups=data.groups,
+        features=data.features,
+        exclude=data.exclude,
+        source=labels.source,
+    )
+
+
+def _make_split(recipe: Recipe, labels: Labels) -> Split:
+    settings = recipe.split
+    if settings.file is not None:
+        return read_split(settings.file).matched(labels)
+    return split_labels(labels, fractions=settings.fractions, seed=recipe.split_seed)
+
+
+def _members(recipe: Recipe, labels: Labels, split: Split) -> tuple[tuple[Member, ...], Index]:
+    """Cross-fitting on small tables: each row besides the test role is watched by one member and taught to the others."""
+    test = np.flatnonzero(split.roles == "test")
+    development = np.flatnonzero(split.roles != "test")
+    count = recipe.training.members
+    if count == "auto":
+        count = _CROSS_FIT_MEMBERS if len(development) <= _CROSS_FIT_ROWS else 1
+    if count == 1:
+        member = Member(np.flatnonzero(split.roles == "train"), np.flatnonzero(split.roles == "validation"))
+        for name, rows in (("train", member.train), ("validation", member.validation)):
+            if not len(rows):
+                raise ArgumentError(f"The {name} role is empty. Give it a share in split.fractions, or rows in split.file.")
+        return (member,), test
+    folds = split_labels(labels.select(development), folds=count, seed=recipe.split_seed).folds
+    parts = [(development[folds != fold], development[folds == fold]) for fold in range(count)]
+    return tuple(Member(train, validation) for train, validation in parts), test
+
+
+def _fold_of_row(members: Sequence[Member], rows: int) -> Index:
+    folds = np.full(rows, -1, dtype=np.int64)
+    for number, member in enumerate(members):
+        folds[member.validation] = number
+    return folds
+
+
+def _weights(recipe: Recipe, census: Census) -> ClassWeights | None:
+    settings = recipe.balance.weights
+    if settings.scheme == "none" and settings.values is None and settings.multiplier == 1.0:
+        return None
+    return class_weights(census, **settings.model_dump(exclude_none=True))
+
+
+def _alpha(recipe: Recipe, census: Census) -> Any:
+    """Focal's alpha as numbers: "balanced" is the share of negatives, so that both sides of a class weigh the same."""
+    alpha = recipe.loss.alpha
+    if recipe.loss.name != "focal" or alpha is None:
+        return None
+    if alpha == "balanced":
+        return 1.0 - census.prevalence
+    if isinstance(alpha, tuple) and len(alpha) not in (1, len(census.classes)):
+        raise ArgumentError(
+            f"loss.alpha has {len(alpha)} numbers for {len(census.classes)} classes ({', '.join(census.classes)}). "
+            "Give one number, or one for each class in that order."
+        )
+    return np.broadcast_to(np.asarray(alpha, dtype=np.float64), (len(census.classes),))
+
+
+def _ledger(recipe: Recipe, weights: ClassWeights | None, census: Census) -> Ledger:
+    entries: list[Any] = [] if weights is None else [weights]
+    if recipe.loss.name == "focal":
+        entries.append(FocalCorrection(gamma=recipe.loss.gamma, alpha=_alpha(recipe, census)))
+    return Ledger(entries, census=census)

@@ -1,0 +1,243 @@
+"""From a recipe to a finished run folder: prepare, train the members, score, decide, judge, report."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from equipoise._checks import ArgumentError, RunError
+from equipoise.decision import fit_decision, fixed_rule, write_rule
+from equipoise.evidence import evaluate
+from equipoise.labels import write_split
+from equipoise.runs import Run
+from equipoise.scores import Decisions, Scores, write_scores
+from equipoise.training.checkpoint import write_checkpoint
+from equipoise.training.combine import mean_of_members
+from equipoise.training.loop import Workers
+from equipoise.training.member import MemberTraining, Trained, resume_position
+from equipoise.training.prepare import Prepared, prepare
+from equipoise.training.telemetry import Silent, Watch
+
+if TYPE_CHECKING:
+    from equipoise.recipe import Recipe
+
+
+def train(
+    recipe: Recipe,
+    *,
+    out: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    watch: Watch | None = None,
+) -> Run:
+    """Train what a recipe asks for, fit its decision rule on the validation role and judge it on the test role.
+
+    Killed at any instant and called again with ``resume=True``, it ends with the same weights, byte for byte on the
+    CPU, as if it had not been killed.
+
+    Args:
+        recipe: see `read_recipe` and `make_recipe`.
+        out: the run folder; by default the next free one under ``runs/``.
+        resume: go on with the unfinished run in `out`; a finished one is returned as it is.
+        overwrite: replace a run in `out`.
+        watch: where progress is shown; None is silent.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        ArgumentError: a key of the recipe cannot work with this table.
+        DataError: the table cannot be used.
+        RunError: the run folder exists, is of a newer version, or cannot be written; or the loss became NaN.
+    """
+    watch = watch or Silent()
+    workers = _join_workers()
+    torch.set_num_threads(1 if recipe.training.threads == "auto" else int(recipe.training.threads))
+    torch.use_deterministic_algorithms(recipe.training.deterministic)
+    prepared = prepare(recipe)
+    if workers.rank == 0:
+        _announce(prepared, watch)
+    run = Run.create(out, recipe, resume=resume, overwrite=overwrite) if workers.rank == 0 else None
+    folder = _shared_folder(run, workers)
+    if (folder / "DONE").exists():
+        return run or Run.open(folder)
+    if run is not None:
+        _begin(run, prepared, resume=resume)
+    members = _train_members(prepared, folder, run, watch if workers.rank == 0 else Silent(), workers)
+    if run is not None:
+        _finish(run, prepared, members)
+        run.close()
+    _leave_workers(workers)
+    return run or Run.open(folder)
+
+
+def _train_members(
+    prepared: Prepared, folder: Path, run: Run | None, watch: Watch, workers: Workers
+) -> list[Trained]:
+    device = _device(prepared.recipe.training.device)
+    trained = []
+    for number in range(len(prepared.members)):
+        member = MemberTraining(
+            prepared,
+            number,
+            folder=folder / "checkpoint",
+            run=run,
+            watch=watch,
+            workers=workers,
+            device=device,
+        )
+        trained.append(member.result())
+        _wait_for_all(workers)
+    return trained
+
+
+def _begin(run: Run, prepared: Prepared, *, resume: bool) -> None:
+    """Write what is known before the first step; on a resume, forget events that no checkpoint vouches for."""
+    run.truncate_events(resume_position(run.path / "checkpoint", len(prepared.members)) if resume else 0)
+    run.write_record("census", prepared.census)
+    run.write_record("weights", prepared.weights.to_dict() if prepared.weights is not None else None)
+    run.write_record("ledger", prepared.ledger)
+    write_split(prepared.split, run.file("split.csv"))
+
+
+def _finish(run: Run, prepared: Prepared, members: Sequence[Trained]) -> None:
+    """Write the model, the scores, the rule, the metrics and the figures, then DONE."""
+    tensors = {
+        f"members.{number}.{name}": tensor
+        for number, member in enumerate(members)
+        for name, tensor in member.weights.items()
+    }
+    write_checkpoint(run.file("model.safetensors"), tensors, {"members": len(members)})
+    run.write_record("model", {"members": [dict(member.model) for member in members]})
+    run.write_record("columns", {"members": [member.preprocessor.to_dict() for member in members]})
+    validation, test = _validation_scores(prepared, members), _test_scores(prepared, members)
+    write_scores(validation, run.scores_file("validation"))
+    rule = fit_decision(validation, maximize=prepared.recipe.decision.maximize, empty="never")
+    write_rule(rule, run.file("decision.json"))
+    metrics: dict[str, Any] = {}
+    if test is not None:
+        write_scores(test, run.scores_file("test"))
+        metrics = judge(test, rule, seed=prepared.recipe.seed)
+    run.write_record("metrics", metrics)
+    from equipoise.report import write_report
+
+    write_report(run)
+    for number in range(len(members)):
+        (run.path / "checkpoint" / f"member-{number}.safetensors").unlink(missing_ok=True)
+    run.finish()
+
+
+def judge(test: Scores, rule: Any, *, seed: int = 0) -> dict[str, Any]:
+    """Return every metric of the test role under the rule, and beside it under the rules that cost nothing.
+
+    Keys: ``rule`` (as fitted), ``half`` (the same scores cut at 0.5, or the most likely class) and ``never`` (always no,
+    or always the commonest class).
+    """
+    found = {"rule": evaluate(test, rule, seed=seed).to_dict()}
+    if not test.exclusive:
+        found["half"] = evaluate(test, fixed_rule(test, thresholds=0.5), seed=seed).to_dict()
+    found["never"] = evaluate(test, Always(test), seed=seed).to_dict()
+    return found
+
+
+class Always:
+    """The rule of saying no to everything, or, where one class is always true, the commonest class of all."""
+
+    def __init__(self, scores: Scores) -> None:
+        known = scores.labels[~np.isnan(scores.labels)] if scores.exclusive else np.zeros(1)
+        self._answer = int(np.bincount(known.astype(np.int64)).argmax())
+
+    def apply(self, scores: Scores) -> Decisions:
+        """Return the same answer for every row."""
+        shape = scores.labels.shape
+        return Decisions(scores, np.full(shape, self._answer, dtype=np.int64 if scores.exclusive else np.int8))
+
+
+def _validation_scores(prepared: Prepared, members: Sequence[Trained]) -> Scores:
+    rows = np.concatenate([member.validation for member in prepared.members])
+    values = np.concatenate([prepared.ledger.to_natural(_shaped(prepared, m.validation)) for m in members])
+    order = np.argsort(rows, kind="stable")
+    return _scores(prepared, rows[order], values[order], role="validation")
+
+
+def _test_scores(prepared: Prepared, members: Sequence[Trained]) -> Scores | None:
+    if not len(prepared.test):
+        return None
+    values = [prepared.ledger.to_natural(_shaped(prepared, member.test)) for member in members]
+    return _scores(
+        prepared, prepared.test, mean_of_members(values, exclusive=prepared.exclusive), role="test"
+    )
+
+
+def _shaped(prepared: Prepared, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    return logits[:, 0] if prepared.labels.task == "binary" else logits
+
+
+def _scores(prepared: Prepared, rows: NDArray[np.int64], values: NDArray[np.float64], *, role: str) -> Scores:
+    labels = prepared.labels.select(rows)
+    return Scores(
+        labels=labels.values,
+        values=values,
+        kind="logits",
+        ids=labels.ids,
+        groups=labels.groups,
+        role=role,
+        classes=labels.classes,
+        task=labels.task,
+    )
+
+
+def _announce(prepared: Prepared, watch: Watch) -> None:
+    for note in prepared.notes:
+        watch.say(note)
+    for sentence in (*prepared.ledger.sentences(), *prepared.ledger.warnings()):
+        watch.say(sentence)
+    for leak in prepared.leaks:
+        watch.say(f"Probable leak: {leak.sentence}")
+
+
+def _device(name: str) -> torch.device:
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ArgumentError("training.device is cuda, but PyTorch sees no GPU here. Set training.device: auto.")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name, int(os.environ.get("LOCAL_RANK", "0"))) if name == "cuda" else torch.device(name)
+
+
+# -- several processes under torchrun --------------------------------------------------------------------------------
+
+
+def _join_workers() -> Workers:
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if count == 1:
+        return Workers()
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    return Workers(torch.distributed.get_rank(), torch.distributed.get_world_size())
+
+
+def _shared_folder(run: Run | None, workers: Workers) -> Path:
+    if workers.count == 1:
+        assert run is not None
+        return run.path
+    shared: list[Any] = [str(run.path) if run is not None else None]
+    torch.distributed.broadcast_object_list(shared, src=0)
+    if shared[0] is None:
+        raise RunError("The first process could not make the run folder. See its message.")
+    return Path(shared[0])
+
+
+def _wait_for_all(workers: Workers) -> None:
+    if workers.count > 1:
+        torch.distributed.barrier()
+
+
+def _leave_workers(workers: Workers) -> None:
+    if workers.count > 1:
+        torch.distributed.destroy_process_group()
