@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ Floats = NDArray[np.float64]
 _AT_THRESHOLD = ("precision", "recall", "f1")
 
 
+@runtime_checkable
 class Rule(Protocol):
     """What can be judged: anything that turns scores into decisions."""
 

@@ -32,6 +32,7 @@ Floats = NDArray[np.float64]
 Counts = NDArray[np.int32]  # (clusters, replicates): how often each replicate drew each cluster
 
 _BATCH_ENTRIES = 4_000_000  # counts held at once
+_CACHE_ENTRIES = 32_768  # counts scanned at once, so that they stay in the cache
 _CHUNK_ENTRIES = 2_000_000  # entries (rows x classes) prepared at once
 _POOLED_ENTRIES = 20_000_000  # beyond, the ranking of all entries pooled gets no interval
 
@@ -94,20 +95,33 @@ class _Ranking:
 
     def replicate(self, counts: Counts) -> tuple[Floats, Floats]:
         """Return AUC and average precision of each replicate; NaN without positives or without negatives."""
-        sums = np.ascontiguousarray((self.table @ counts).T)  # (replicates, bins): cumulative sums run along memory
-        hits, misses = sums[:, : self.steps], np.cumsum(sums[:, self.steps :], axis=1, dtype=np.int64)
-        found = np.cumsum(hits, axis=1, dtype=np.int64)
+        sums = _transposed(self.table @ counts)  # (replicates, bins): cumulative sums run along memory
+        width = max(1, _CACHE_ENTRIES // self.bins)
+        parts = [self._scan(sums[start : start + width]) for start in range(0, len(sums), width)]
+        return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+
+    def _scan(self, sums: Counts) -> tuple[Floats, Floats]:
+        hits, misses = sums[:, : self.steps], np.cumsum(sums[:, self.steps :], axis=1, dtype=np.int32)
+        found = np.cumsum(hits, axis=1, dtype=np.int32)
         positives, negatives = hits.sum(axis=1, dtype=np.float64), misses[:, -1].astype(np.float64)
         before = misses[:, 0:-1:2] if self.ties else misses[:, :-1]
         through = misses[:, 1::2] if self.ties else before
-        both = positives * negatives
-        lost = np.einsum("rs,rs->r", hits, before, dtype=np.float64)
+        weights = hits.astype(np.float64)
+        lost = np.vecdot(weights, before)
         if self.ties:
-            lost = (lost + np.einsum("rs,rs->r", hits, through, dtype=np.float64)) / 2
-        precision = divide(found, found + through)
-        precision[hits == 0] = 0.0
-        average = np.einsum("rs,rs->r", hits, precision)
-        return 1.0 - divide(lost, both), np.where(both > 0, divide(average, positives), np.nan)
+            lost = (lost + np.vecdot(weights, through)) / 2
+        # Where nothing was drawn so far the weight is 0 as well, so that any precision but 0 / 0 will do.
+        precision = found / np.maximum(found + through, 1)
+        both = positives * negatives
+        return 1.0 - divide(lost, both), np.where(both > 0, divide(np.vecdot(weights, precision), positives), np.nan)
+
+
+def _transposed(table: Counts) -> Counts:
+    """Return the transpose in its own memory, copied block by block so that both sides stay in the cache."""
+    result = np.empty(table.shape[::-1], dtype=table.dtype)
+    for start in range(0, len(table), 1024):
+        result[:, start : start + 1024] = table[start : start + 1024].T
+    return result
 
 
 def _sparse_ones(rows: NDArray[np.int64], columns: NDArray[np.int64], shape: tuple[int, int]) -> Any:

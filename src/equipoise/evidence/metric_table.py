@@ -97,7 +97,7 @@ class MetricTable:
             )
         names = sorted({row.name for row in self.rows if (row.class_name is None) == (class_name is None)})
         raise ArgumentError(
-            f'The table has no "{metric}"{f" of a class" if class_name else ""}; it has {listed(names, limit=40)}.'
+            f'The table has no "{metric}"{" of a class" if class_name else ""}; it has {listed(names, limit=40)}.'
             f"{nearest(metric, names)}"
         )
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 _PREFIXES = {"p_": "probabilities", "z_": "logits"}
 _PARQUET = (".parquet", ".pq")
-_NEGATIVE_TASKS = ("multiclass", "ordinal")
 
 
 def write_scores(scores: Scores, path: str | Path) -> None:
@@ -79,6 +78,7 @@ def read_scores(
     task: str | None = None,
     ids: str | None = None,
     groups: str | None = None,
+    prefer: str | None = None,
 ) -> Scores:
     """Read scores of any model from CSV (gz too), TSV or Parquet.
 
@@ -91,6 +91,7 @@ def read_scores(
         task: needed where it does not follow from the columns (``y`` alone is read as multiclass; say "ordinal").
         ids: column that names each row, default ``id``; "none" declares that there are no ids.
         groups: column of the patient, default ``group``; "none" declares that rows are independent.
+        prefer: the role to take where the file has several and `role` does not choose.
 
     Raises:
         DataError: the file cannot be used; the message has row, column and remedy.
@@ -101,7 +102,7 @@ def read_scores(
     if task is not None:
         check_one_of(task, TASKS, argument="task", function="read_scores")
     table = _read(Path(path))
-    table, found_role = _choose_role(table, role, path)
+    table, found_role = _choose_role(table, role, prefer, path)
     prefix, names = _value_columns(table, path)
     found_task = task or _single(table, "task", path)
     exclusive = "y" in table.columns
@@ -129,24 +130,22 @@ def read_scores(
 def _read(path: Path) -> pl.DataFrame:
     import polars as pl
 
+    from equipoise.labels.table import open_table, read_table
+
+    if open_table(path).kind == "text":
+        return read_table(path)
     try:
-        if path.suffix.lower() in _PARQUET:
-            table = pl.read_parquet(path)
-        else:
-            separator = "\t" if ".tsv" in path.suffixes else ","
-            table = pl.read_csv(path, separator=separator, infer_schema=False)
+        table = pl.read_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise DataError(
-            f"{path} could not be read: {reason}. Give a CSV, TSV or Parquet file with columns id, group, y_<class> and "
-            "p_<class> (or z_<class>)."
-        ) from error
+        raise DataError(f"{path} could not be read: {str(error).splitlines()[0]}. Write it again.") from error
     if not table.height:
         raise DataError(f"{path} has no rows. Check how it was written.")
     return table
 
 
-def _choose_role(table: pl.DataFrame, role: str | None, path: str | Path) -> tuple[pl.DataFrame, str]:
+def _choose_role(
+    table: pl.DataFrame, role: str | None, prefer: str | None, path: str | Path
+) -> tuple[pl.DataFrame, str]:
     import polars as pl
 
     if "role" not in table.columns:
@@ -156,6 +155,8 @@ def _choose_role(table: pl.DataFrame, role: str | None, path: str | Path) -> tup
             )
         return table, role
     present = table["role"].unique().drop_nulls().sort().to_list()
+    if role is None and prefer in present:
+        role = prefer
     if role is None:
         if len(present) != 1:
             raise ArgumentError(
@@ -174,7 +175,9 @@ def _single(table: pl.DataFrame, column: str, path: str | Path) -> str | None:
         return None
     present = table[column].unique().drop_nulls().to_list()
     if len(present) != 1:
-        raise DataError(f'{path}, column "{column}" must hold one value; got {listed(sorted(map(str, present)))}.')
+        raise DataError(
+            f'{path}, column "{column}" must hold one value; got {listed(sorted(map(str, present)))}. Split the file.'
+        )
     check_one_of(present[0], TASKS, argument=column, function=str(path))
     return str(present[0])
 
@@ -220,11 +223,11 @@ def _numbers(table: pl.DataFrame, column: str, path: str | Path, *, empty: str) 
         lost = lost & (cells.str.strip_chars() != "")
     if lost.any():
         row = int(lost.arg_max() or 0)
-        raise DataError(f'{path} row {row + 2}, column "{column}": "{cells[row]}" is not a number. Correct the cell.')
+        raise DataError(f'{path} row {row + 1}, column "{column}": "{cells[row]}" is not a number. Correct the cell.')
     if empty == "score" and numbers.has_nulls():
         row = int(numbers.is_null().arg_max() or 0)
         raise DataError(
-            f'{path} row {row + 2}, column "{column}": the score is missing. Fill it in or leave the row out.'
+            f'{path} row {row + 1}, column "{column}": the score is missing. Fill it in or leave the row out.'
         )
     return numbers.fill_null(float("nan")).to_numpy()
 
@@ -242,7 +245,7 @@ def _class_labels(table: pl.DataFrame, names: list[str], path: str | Path) -> np
     if wrong.any():
         row = int(wrong.arg_max() or 0)
         raise DataError(
-            f'{path} row {row + 2}, column "y": "{cells[row]}" is not one of {listed(names)}.{nearest(cells[row], names)} '
+            f'{path} row {row + 1}, column "y": "{cells[row]}" is not one of {listed(names)}.{nearest(cells[row], names)} '
             "Write the name of a class, as in the score columns, or leave the cell empty where it is unknown."
         )
     index = {name: float(position) for position, name in enumerate(names)}
@@ -272,7 +275,7 @@ def _names(table: pl.DataFrame, column: str, path: str | Path) -> np.ndarray:
     empty = texts.is_null() | (texts == "")
     if empty.any():
         row = int(empty.arg_max() or 0)
-        raise DataError(f'{path} row {row + 2}, column "{column}" is empty. Name every row, or declare --ids none.')
+        raise DataError(f'{path} row {row + 1}, column "{column}" is empty. Name every row, or declare --ids none.')
     return texts.to_numpy()
 
 
@@ -286,7 +289,7 @@ def _groups(table: pl.DataFrame, column: str, path: str | Path) -> np.ndarray | 
     if empty.any():
         row = int(empty.arg_max() or 0)
         raise DataError(
-            f'{path} row {row + 2}, column "{column}" is empty while other rows have a group. '
+            f'{path} row {row + 1}, column "{column}" is empty while other rows have a group. '
             "Fill it in; a row of its own needs a group of its own."
         )
     return _names(table, column, path)

@@ -1,0 +1,89 @@
+"""`equipoise decide`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from equipoise.cli._options import JsonOption, OutOption, console, print_json
+from equipoise.cli._scores import (
+    OverwriteOption,
+    RoleOption,
+    ScoreGroupsOption,
+    ScoreIdsOption,
+    ScoresArgument,
+    ScoreTaskOption,
+    check_free,
+    load_scores,
+)
+from equipoise.decision import DecisionRule, fit_decision, read_rule, write_rule
+from equipoise.scores import Scores
+
+
+def decide(
+    scores: ScoresArgument,
+    maximize: Annotated[str, typer.Option("--maximize", help="f1, balanced_accuracy or youden.")] = "f1",
+    role: RoleOption = None,
+    task: ScoreTaskOption = None,
+    ids: ScoreIdsOption = None,
+    groups: ScoreGroupsOption = None,
+    empty: Annotated[
+        str, typer.Option("--empty", help="A class without a positive: error, or never (predict it never).")
+    ] = "error",
+    out: OutOption = None,
+    overwrite: OverwriteOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Fit thresholds on validation scores from any model, and write them as one JSON file.
+
+    A run folder keeps the shift back to natural prevalence that its own rule has.
+    """
+    check_free(out, overwrite)
+    found = load_scores(scores, role=role, usual="validation", task=task, ids=ids, groups=groups)
+    shift = None
+    if scores.is_dir() and (scores / "decision.json").exists():
+        shift = read_rule(scores / "decision.json").log_odds_shift
+    rule = fit_decision(found, maximize, log_odds_shift=shift, empty=empty)
+    if out is not None:
+        write_rule(rule, out)
+    if json:
+        print_json(rule.to_dict())
+        return
+    _print(rule, found)
+    if out is not None:
+        console().print(f"Written to {out}. Next: equipoise evaluate TEST_SCORES --rule {out}")
+    else:
+        console().print("Nothing was written. Add --out decision.json to keep the rule.")
+
+
+def _print(rule: DecisionRule, scores: Scores) -> None:
+    from rich.table import Table
+
+    console().print(f"{len(scores):,} rows of the role {scores.role}, {scores.task}.")
+    if rule.thresholds is None or rule.positives is None or rule.fitted_values is None:
+        console().print(*rule.sentences(), sep="\n")
+        return
+    table = Table("class", box=None, pad_edge=False, header_style="bold")
+    for title in ("positives", "threshold", f"{rule.maximize} here", "predicted", "prevalence"):
+        table.add_column(title, justify="right")
+    rates = rule.apply(scores).table().mean(axis=0)
+    truth = scores.table()
+    prevalences = (truth == 1).sum(axis=0) / (truth == truth).sum(axis=0).clip(1)
+    for index, name in enumerate(rule.classes):
+        threshold = float(rule.thresholds[index])
+        shown = "never" if threshold > 1 else "always" if threshold == 0 else f"{threshold:.4g}"
+        table.add_row(
+            name,
+            f"{rule.positives[index]:,}",
+            shown,
+            f"{rule.fitted_values[index]:.3f}",
+            f"{rates[index]:.2%}",
+            f"{prevalences[index]:.2%}",
+        )
+    console().print(table)
+    console().print(
+        f"{rule.maximize} here is on the rows that the thresholds were fitted on, and so too good: judge on the test role."
+    )
+    for note in rule.notes:
+        console().print(note)

@@ -1,0 +1,110 @@
+"""`equipoise evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from equipoise._checks import ArgumentError
+from equipoise._files import write_json
+from equipoise.cli._options import JsonOption, OutOption, SeedOption, console, print_json
+from equipoise.cli._scores import (
+    OverwriteOption,
+    RoleOption,
+    ScoreGroupsOption,
+    ScoreIdsOption,
+    ScoresArgument,
+    ScoreTaskOption,
+    check_free,
+    load_scores,
+)
+from equipoise.decision import DecisionRule, fixed_rule, read_rule
+from equipoise.evidence import MetricTable
+from equipoise.evidence import evaluate as evaluate_scores
+from equipoise.evidence.metric_table import interval_text
+from equipoise.scores import Scores
+
+_SHOWN = ("auc", "ap", "f1")
+
+
+def evaluate(
+    scores: ScoresArgument,
+    rule: Annotated[
+        Path | None, typer.Option("--rule", help="decision.json of `decide`. Default for a run folder: its own.")
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option("--threshold", help="One fixed probability for all classes instead of a rule.")
+    ] = None,
+    role: RoleOption = None,
+    task: ScoreTaskOption = None,
+    ids: ScoreIdsOption = None,
+    groups: ScoreGroupsOption = None,
+    replicates: Annotated[
+        int | None,
+        typer.Option(
+            "--replicates", help="Bootstrap replicates; 0 for no intervals. Default: 1,000, down to 200 for large tables."
+        ),
+    ] = None,
+    level: Annotated[float, typer.Option("--level", help="Coverage of the intervals.")] = 0.95,
+    seed: SeedOption = 0,
+    out: OutOption = None,
+    overwrite: OverwriteOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Judge scores with a decision rule: every metric with its interval, support and what could not be evaluated."""
+    check_free(out, overwrite)
+    found = load_scores(scores, role=role, usual="test", task=task, ids=ids, groups=groups)
+    chosen = _rule(scores, rule, threshold, found)
+    table = evaluate_scores(found, chosen, replicates=replicates, level=level, seed=seed)
+    if out is not None:
+        write_json(out, table.to_dict())
+    if json:
+        print_json(table.to_dict())
+        return
+    print_table(table)
+    if out is not None:
+        console().print(f"Written to {out}.")
+
+
+def _rule(scores: Path, rule: Path | None, threshold: float | None, found: Scores) -> DecisionRule | None:
+    if rule is not None and threshold is not None:
+        raise ArgumentError("--rule and --threshold exclude each other. Give one of them.")
+    if threshold is not None:
+        return fixed_rule(found, threshold)
+    if rule is None and scores.is_dir() and (scores / "decision.json").exists():
+        rule = scores / "decision.json"
+    if rule is None and found.exclusive:
+        return fixed_rule(found, None)  # the most likely class: nothing to fit and nothing to choose
+    return None if rule is None else read_rule(rule)
+
+
+def print_table(table: MetricTable) -> None:
+    """Print a metric table: averages first, then the classes; every figure is in --json and --out."""
+    from rich.table import Table
+
+    console().print(table.headline())
+    averages = Table("metric", "value", "evaluable", "note", box=None, pad_edge=False, header_style="bold")
+    for row in table.overall():
+        averages.add_row(row.name, interval_text(row), row.evaluable, row.note)
+    if table.overall():
+        console().print(averages)
+    shown = [name for name in _SHOWN if any(row.metric == name for row in table.rows if row.class_name)]
+    if len(table.classes) == 1:
+        shown = [row.metric for row in table.of_class(table.classes[0])]
+        single = Table(table.classes[0], "value", "note", box=None, pad_edge=False, header_style="bold")
+        for row in table.of_class(table.classes[0]):
+            single.add_row(row.name, interval_text(row), row.note)
+        console().print(single)
+        return
+    classes = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("class", "positives", *shown):
+        classes.add_column(title, no_wrap=True, justify="right" if title == "positives" else "left")
+    for name in table.classes:
+        rows = {row.metric: row for row in table.of_class(name)}
+        support = f"{next(iter(rows.values())).support:,}"
+        classes.add_row(name, support, *(interval_text(rows[metric]) for metric in shown))
+    console().print(classes, crop=False, width=max(100, console().width))
+    for note in table.notes:
+        console().print(note)
