@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from equipoise.balance.weights import ClassWeights, Counted
 _NOTABLE = np.log(1.5)
 
 
+@runtime_checkable
 class Shifting(Protocol):
     """A correction that moves the class log-odds a model is trained towards by a constant per class."""
 
@@ -78,7 +79,8 @@ class FocalCorrection:
             if set(stored) != {"gamma", "alpha"}:
                 raise ArgumentError(f"A focal entry has gamma and alpha; got {listed(stored)}.")
             alpha = stored["alpha"]
-            return cls(stored["gamma"], None if alpha is None else np.asarray(alpha, dtype=np.float64))
+            gamma = check_number(stored["gamma"], argument="gamma", function="FocalCorrection")
+            return cls(gamma, None if alpha is None else np.asarray(alpha, dtype=np.float64))
         except (ArgumentError, TypeError, ValueError) as error:
             raise DataError(f"Stored focal correction cannot be used: {error} Write the ledger again.") from error
 
@@ -120,7 +122,7 @@ class Ledger:
         array([0.])
     """
 
-    corrections: tuple[Correction, ...] = ()
+    corrections: Sequence[Correction] = ()
     classes: tuple[str, ...] = ()
     kind: str = ""
     prevalence: ClassFloats | None = None
@@ -303,6 +305,7 @@ class Ledger:
         try:
             if natural is not None:
                 natural = np.array([np.nan if share is None else share for share in natural], dtype=np.float64)
+            check_one_of(stored["kind"], KINDS, argument="kind", function="Ledger")
             return cls(
                 corrections=tuple(_correction(entry) for entry in stored["corrections"]),
                 classes=tuple(str(name) for name in stored["classes"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ _NORMALISE = ("none", "mean", "sum")
 LARGE_WEIGHT = 10.0
 
 
+@runtime_checkable
 class Counted(Protocol):
     """What weights need of a census: the task, the class names, and how often each class was seen and not seen."""
 
@@ -197,17 +198,20 @@ class ClassWeights:
             raise DataError(f"Stored weights lack {listed(missing)}. {remedy}")
         if not isinstance(stored["parameters"], Mapping):
             raise DataError(f'"parameters" of stored weights must be an object. {remedy}')
-        prevalence: Any = stored.get("prevalence")
-        if isinstance(prevalence, list):
-            prevalence = [np.nan if share is None else share for share in prevalence]
+        shares = stored.get("prevalence")
+        if isinstance(shares, list):
+            shares = [np.nan if share is None else share for share in shares]
         try:
+            classes = _checked_classes(stored["classes"])
+            check_one_of(stored["kind"], KINDS, argument="kind", function="ClassWeights")
+            check_one_of(stored["scheme"], SCHEMES, argument="scheme", function="ClassWeights")
             return cls(
-                classes=stored["classes"],
-                values=stored["values"],
+                classes=classes,
+                values=_class_floats(stored["values"], classes, argument="values"),
                 scheme=stored["scheme"],
                 parameters=stored["parameters"],
                 kind=stored["kind"],
-                prevalence=prevalence,
+                prevalence=None if shares is None else _class_floats(shares, classes, argument="prevalence"),
             )
         except ArgumentError as error:
             raise DataError(f"Stored weights cannot be used: {error} {remedy}") from error
@@ -318,7 +322,7 @@ def class_weights(
     )
     if scheme != "none":
         _refuse_one_sided(census, kind, by_hand)
-    with np.errstate(divide="ignore", invalid="ignore"):  # classes weighed by hand may be empty
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # classes weighed by hand may be empty
         raw = multiplier * SCHEMES[scheme].compute(counts, parameters)
         prevalence = counts.positives / counts.known
     raw = np.clip(raw, -np.inf if floor is None else floor, np.inf if cap is None else cap)
