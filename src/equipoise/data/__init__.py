@@ -8,6 +8,7 @@ from typing import Any
 _HOME = {
     "MISSING_WORDS": "tabular", "NUMERIC_METHODS": "tabular", "CategoryStep": "tabular", "Column": "tabular",
     "Features": "tabular", "NumericStep": "tabular", "Preprocessor": "tabular", "TabularArrays": "tabular",
+    "Leak": "tabular", "find_leaks": "tabular", "forgotten_targets": "tabular",
     "fit_preprocessor": "tabular", "read_features": "tabular", "read_features_as": "tabular",
     "batch_bounds": "batches", "epoch_batches": "batches", "epoch_order": "batches", "stable_seed": "batches",
 }  # fmt: skip
@@ -16,6 +17,7 @@ __all__ = [
     "CategoryStep",
     "Column",
     "Features",
+    "Leak",
     "MISSING_WORDS",
     "NUMERIC_METHODS",
     "NumericStep",
@@ -24,7 +26,9 @@ __all__ = [
     "batch_bounds",
     "epoch_batches",
     "epoch_order",
+    "find_leaks",
     "fit_preprocessor",
+    "forgotten_targets",
     "read_features",
     "read_features_as",
     "stable_seed",

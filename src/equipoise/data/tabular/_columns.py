@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
@@ -14,9 +14,7 @@ from equipoise.data.tabular._cells import (
     Cells,
     check_finite,
     check_numbers,
-    place,
     read_cells,
-    shortened,
 )
 from equipoise.data.tabular._typing import Column, category_words, type_column
 
@@ -33,6 +31,8 @@ class Features:
         codes: (rows, len(category_names)) int32, index into `levels`, -1 where missing.
         levels: the words of each category column, in sorted order.
         source: what the table is called in messages.
+        missing_words: words that were read as missing, besides `MISSING_WORDS`.
+        unread: for each flag column that has any, known cells that are neither of its two words (read as missing).
     """
 
     columns: tuple[Column, ...]
@@ -42,6 +42,8 @@ class Features:
     codes: NDArray[np.int32]
     levels: tuple[tuple[str, ...], ...]
     source: str = "table"
+    missing_words: tuple[str, ...] = ()
+    unread: dict[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.numeric)
@@ -51,12 +53,9 @@ class Features:
         """The columns in use, in the table's order."""
         return tuple(column.name for column in self.columns if column.used)
 
-    def select(self, rows: NDArray[np.integer | np.bool_]) -> Features:
+    def select(self, rows: NDArray[Any]) -> Features:
         """Return the features of some rows, by index or by mask; kinds and levels stay as they are."""
-        return Features(
-            self.columns, self.numeric_names, self.numeric[rows], self.category_names, self.codes[rows], self.levels,
-            self.source,
-        )  # fmt: skip
+        return replace(self, numeric=self.numeric[rows], codes=self.codes[rows])
 
     def notes(self) -> list[str]:
         """Return one sentence per column that was left out, and why."""
@@ -121,7 +120,7 @@ def read_features(
     columns = tuple(
         type_column(name, table[name].dtype, cells[name], forced.get(name), name in asked, source) for name in chosen
     )
-    return _gather(table.height, columns, cells, source)
+    return _gather(table.height, columns, cells, source, tuple(missing))
 
 
 def read_features_as(
@@ -151,7 +150,7 @@ def read_features_as(
             check_numbers(
                 cells[column.name], source=source, column=column.name, because="the column was numeric in training"
             )
-    return _gather(table.height, tuple(columns), cells, source)
+    return _gather(table.height, tuple(columns), cells, source, tuple(missing))
 
 
 def _check_choice(
@@ -199,7 +198,9 @@ def _check_present(name: str, present: Sequence[str], source: str, what: str) ->
         )
 
 
-def _gather(rows: int, columns: tuple[Column, ...], cells: dict[str, Cells], source: str) -> Features:
+def _gather(
+    rows: int, columns: tuple[Column, ...], cells: dict[str, Cells], source: str, missing: tuple[str, ...]
+) -> Features:
     """Put the columns in use side by side, after the last checks that need a row to be named."""
     used = [column for column in columns if column.used]
     numbers = [column for column in used if column.kind in ("numeric", "flag")]
@@ -213,8 +214,18 @@ def _gather(rows: int, columns: tuple[Column, ...], cells: dict[str, Cells], sou
     for j, column in enumerate(words):
         codes[:, j], found = encode_words(category_words(cells[column.name]))
         levels.append(found)
+    flags = [column for column in numbers if column.levels]
+    unread = {column.name: _unread_words(cells[column.name], column) for column in flags}
     return Features(
-        columns, tuple(c.name for c in numbers), numeric, tuple(c.name for c in words), codes, tuple(levels), source
+        columns=columns,
+        numeric_names=tuple(column.name for column in numbers),
+        numeric=numeric,
+        category_names=tuple(column.name for column in words),
+        codes=codes,
+        levels=tuple(levels),
+        source=source,
+        missing_words=missing,
+        unread={name: count for name, count in unread.items() if count},
     )
 
 
@@ -235,9 +246,6 @@ def _flag_values(cells: Cells, column: Column) -> NDArray[np.float64]:
     return result
 
 
-def unknown_words(cells: Cells, column: Column) -> int:
+def _unread_words(cells: Cells, column: Column) -> int:
     """Return how many known cells of a flag are neither of its two words."""
     return int((category_words(cells).drop_nulls().is_in(list(column.levels)).not_()).sum())
-
-
-__all__ = ["Features", "encode_words", "place", "read_features", "read_features_as", "shortened", "unknown_words"]

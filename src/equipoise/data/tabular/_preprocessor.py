@@ -17,6 +17,8 @@ from equipoise.data.tabular._columns import Features, read_features_as
 from equipoise.data.tabular._typing import Column
 
 NUMERIC_METHODS = ("standard", "quantile_normal", "robust_clip", "piecewise")
+LEAST_GAPS = 3  # missing training cells of a column from which a model can learn what a gap means
+LEAST_BINS = 3  # a column of fewer quantile bins is described by its standardised value alone
 _VERSION = 1
 
 
@@ -28,7 +30,8 @@ class NumericStep:
         name: the column.
         fill: what a missing cell becomes, in the column's own unit: the median of the training rows.
         indicator: whether a column of 0 and 1 says where it was missing.
-        parameters: the numbers of the scaling: `center` and `scale`, or `values` and `scores`, or `edges`. Empty when
+        parameters: the numbers of the scaling: `center` and `scale` (with `edges`
+            and `means` of its bins), or `values` and `scores`. Empty when
             the column is constant in the training rows and only its gaps tell something.
     """
 
@@ -67,8 +70,8 @@ class TabularArrays:
     Attributes:
         numeric: (rows, numeric outputs) float32, no NaN.
         categorical: (rows, category columns) int64; code 0 is "not among the training words".
-        unknown: for each category column, known cells whose word has no code.
-        filled: for each numeric column, missing cells that no indicator tells of.
+        unknown: for each category and flag column that has any, known cells whose word is not among the trained ones.
+        filled: for each numeric column that has any, missing cells that no indicator tells of.
     """
 
     numeric: NDArray[np.float32]
@@ -84,7 +87,7 @@ class TabularArrays:
             if count
         ]
         return found + [
-            f'"{name}": {count:,} missing cells were filled, and the training rows had none missing.'
+            f'"{name}": {count:,} missing cells were filled; the training rows had too few gaps to learn from.'
             for name, count in self.filled.items()
             if count
         ]
@@ -100,6 +103,7 @@ class Preprocessor:
         numeric: one step per numeric column in use.
         categories: one step per category column in use.
         dropped: columns that say nothing in the training rows, each with the reason.
+        missing_words: words that mean a missing cell in this table, besides `MISSING_WORDS`.
     """
 
     method: str
@@ -107,6 +111,7 @@ class Preprocessor:
     numeric: tuple[NumericStep, ...]
     categories: tuple[CategoryStep, ...]
     dropped: tuple[tuple[str, str], ...] = ()
+    missing_words: tuple[str, ...] = ()
 
     @property
     def cardinalities(self) -> tuple[int, ...]:
@@ -124,9 +129,9 @@ class Preprocessor:
             )
         return (*values, *(f"{step.name} is missing" for step in self.numeric if step.indicator))
 
-    def read(self, table: pl.DataFrame, *, source: str = "table", missing: tuple[str, ...] = ()) -> Features:
+    def read(self, table: pl.DataFrame, *, source: str = "table") -> Features:
         """Return the features of a new table, its columns read as in training (see `read_features_as`)."""
-        return read_features_as(table, self.columns, missing=missing, source=source)
+        return read_features_as(table, self.columns, missing=self.missing_words, source=source)
 
     def apply(self, features: Features) -> TabularArrays:
         """Return the arrays that a model takes.
@@ -145,7 +150,7 @@ class Preprocessor:
         values = _scale(self.method, self.numeric, np.where(absent, [s.fill for s in self.numeric], numbers))
         flags = absent[:, [j for j, step in enumerate(self.numeric) if step.indicator]]
         categorical = np.zeros((len(features), len(words)), dtype=np.int64)
-        unknown: dict[str, int] = {}
+        unknown = {s.name: features.unread[s.name] for s in self.numeric if s.name in features.unread}
         for j, (step, at) in enumerate(zip(self.categories, words, strict=True)):
             categorical[:, j], count = _encode(step, features.codes[:, at], features.levels[at])
             if count:
@@ -171,6 +176,7 @@ class Preprocessor:
             "numeric": [vars(step) for step in self.numeric],
             "categories": [{**vars(step), "levels": list(step.levels)} for step in self.categories],
             "dropped": [list(pair) for pair in self.dropped],
+            "missing_words": list(self.missing_words),
         }
 
     @staticmethod
@@ -180,7 +186,7 @@ class Preprocessor:
         Raises:
             RunError: it was written by a newer version, or a key is missing or not known.
         """
-        keys = {"version", "method", "columns", "numeric", "categories", "dropped"}
+        keys = {"version", "method", "columns", "numeric", "categories", "dropped", "missing_words"}
         version = value.get("version")
         if isinstance(version, int) and version > _VERSION:
             raise RunError(f"The preprocessor was written by a newer Equipoise (format {version}). Update Equipoise.")
@@ -196,6 +202,7 @@ class Preprocessor:
                 numeric=tuple(NumericStep(**step) for step in value["numeric"]),
                 categories=tuple(CategoryStep(**{**s, "levels": tuple(s["levels"])}) for s in value["categories"]),
                 dropped=tuple((str(name), str(why)) for name, why in value["dropped"]),
+                missing_words=tuple(str(word) for word in value["missing_words"]),
             )
         except (TypeError, KeyError, ValueError) as error:
             raise RunError(f"The stored preprocessor is damaged: {error}. Train again, or restore the file.") from error
@@ -203,7 +210,7 @@ class Preprocessor:
 
 def fit_preprocessor(
     features: Features,
-    rows: NDArray[np.integer | np.bool_] | None = None,
+    rows: NDArray[Any] | None = None,
     *,
     numeric: str = "standard",
     min_count: int = 2,
@@ -212,7 +219,8 @@ def fit_preprocessor(
 ) -> Preprocessor:
     """Return the filling, scaling and category codes that some rows teach; the other rows have no influence.
 
-    A missing number becomes the median, and a column of 0 and 1 tells where, when any training cell is missing. A
+    A missing number becomes the median, and a column of 0 and 1 tells where, when at least 3 training cells are
+    missing (columns with the very same gaps share the first one's). A
     word needs `min_count` training rows for a code of its own; rarer words share the reserved code 0, which words
     never seen get later. A column that does not vary in the training rows is dropped, with the reason.
 
@@ -220,7 +228,8 @@ def fit_preprocessor(
         features: from `read_features`.
         rows: the training rows, by index or by mask; None for all.
         numeric: how numbers are scaled: `standard` (`apply_standard`), `quantile_normal` (`apply_quantile_normal`),
-            `robust_clip` (`apply_robust_clip`) or `piecewise` (`apply_piecewise`).
+            `robust_clip` (`apply_robust_clip`) or `piecewise` (the standard score, and beside it `apply_piecewise` less
+            its mean for every column of at least 3 quantile bins).
         min_count: training rows that give a word its own code, at least 1.
         max_levels: most words of one column that get a code, the most frequent first.
         bins: quantile bins of `piecewise`.
@@ -230,8 +239,9 @@ def fit_preprocessor(
 
     >>> import polars as pl
     >>> from equipoise.data import read_features
-    >>> table = pl.DataFrame({"age": ["60", "", "40", "99"], "stage": ["I", "II", "III", "I"]})
-    >>> fitted = fit_preprocessor(read_features(table), np.array([0, 1, 2]), min_count=1)
+    >>> age, stage = ["60", "", "40", "", "60", "40", "", "9"], ["I", "II", "III", "I", "I", "I", "I", "I"]
+    >>> table = pl.DataFrame({"age": age, "stage": stage})
+    >>> fitted = fit_preprocessor(read_features(table), np.arange(7), min_count=1)
     >>> arrays = fitted.apply(fitted.read(pl.DataFrame({"age": ["70", "NA"], "stage": ["IV", "II"]})))
     >>> fitted.numeric_names, arrays.numeric.tolist()
     (('age', 'age is missing'), [[2.0, 0.0], [0.0, 1.0]])
@@ -252,7 +262,7 @@ def fit_preprocessor(
     words = _fit_categories(training, min_count, max_levels, dropped)
     kept = {step.name for step in numbers} | {step.name for step in words}
     columns = tuple(column for column in features.columns if column.name in kept)
-    return Preprocessor(numeric, columns, tuple(numbers), tuple(words), tuple(dropped))
+    return Preprocessor(numeric, columns, tuple(numbers), tuple(words), tuple(dropped), features.missing_words)
 
 
 def _fit_numeric(training: Features, method: str, bins: int, dropped: list[tuple[str, str]]) -> list[NumericStep]:
@@ -262,19 +272,30 @@ def _fit_numeric(training: Features, method: str, bins: int, dropped: list[tuple
     known = gaps < len(values)
     names = training.numeric_names
     dropped.extend((names[j], "no cell is known in the training rows") for j in np.flatnonzero(~known))
-    low, high = (f(values[:, known], axis=0) for f in (np.nanmin, np.nanmax)) if known.any() else (np.empty(0),) * 2
-    varies = np.zeros(len(known), dtype=bool)
-    varies[known] = high > low
-    constant = np.flatnonzero(known & ~varies & (gaps == 0))
-    dropped.extend((names[j], f"it is {values[0, j]:g} in every training row") for j in constant)
-    fill = np.zeros(len(known))
+    fill, varies = np.zeros(len(known)), np.zeros(len(known), dtype=np.bool_)
     if known.any():
         fill[known] = np.nanmedian(values[:, known], axis=0)
+        varies[known] = np.nanmax(values[:, known], axis=0) > np.nanmin(values[:, known], axis=0)
+    told = _telling_gaps(absent)
+    constant = np.flatnonzero(known & ~varies & ~told)
+    dropped.extend((names[j], f"it is {fill[j]:g} wherever it is known in the training rows") for j in constant)
     parameters = _fit_scaling(method, values, varies, bins)
     return [
-        NumericStep(names[j], float(fill[j]), bool(gaps[j]), parameters.get(int(j), {}))
-        for j in np.flatnonzero(known & (varies | (gaps > 0)))
+        NumericStep(names[j], float(fill[j]), bool(told[j]), parameters.get(int(j), {}))
+        for j in np.flatnonzero(known & (varies | told))
     ]
+
+
+def _telling_gaps(absent: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which columns get an indicator: enough gaps to learn from, and not the gaps of an earlier column."""
+    gaps = absent.sum(axis=0)
+    seen: set[bytes] = set()
+    told = np.zeros(len(gaps), dtype=np.bool_)
+    for j in np.flatnonzero((gaps >= LEAST_GAPS) & (len(absent) - gaps >= LEAST_GAPS)):
+        pattern = np.packbits(absent[:, j]).tobytes()
+        told[j] = pattern not in seen
+        seen.add(pattern)
+    return told
 
 
 def _fit_scaling(
@@ -284,15 +305,19 @@ def _fit_scaling(
     at = [int(j) for j in np.flatnonzero(varies)]
     if not at:
         return {}
-    if method in ("standard", "robust_clip"):
-        fit = _scaling.fit_standard if method == "standard" else _scaling.fit_robust
-        center, scale = fit(values[:, at])
-        return {j: {"center": float(c), "scale": float(s)} for j, c, s in zip(at, center, scale, strict=True)}
-    if method == "piecewise":
-        edges = {j: _scaling.fit_bins(values[:, j], bins).tolist() for j in at}
-        return {j: {"edges": found} for j, found in edges.items()}
-    knots = {j: _scaling.fit_quantiles(values[:, j]) for j in at}
-    return {j: {"values": v.tolist(), "scores": s.tolist()} for j, (v, s) in knots.items()}
+    if method == "quantile_normal":
+        knots = {j: _scaling.fit_quantiles(values[:, j]) for j in at}
+        return {j: {"values": v.tolist(), "scores": s.tolist()} for j, (v, s) in knots.items()}
+    fit = _scaling.fit_robust if method == "robust_clip" else _scaling.fit_standard
+    found: dict[int, dict[str, Any]] = {
+        j: {"center": float(c), "scale": float(s)} for j, c, s in zip(at, *fit(values[:, at]), strict=True)
+    }
+    for j in at if method == "piecewise" else ():
+        edges = _scaling.fit_bins(values[:, j], bins)
+        if len(edges) > LEAST_BINS:
+            found[j]["edges"] = edges.tolist()
+            found[j]["means"] = np.nanmean(_scaling.apply_piecewise(values[:, j], edges), axis=0).tolist()
+    return found
 
 
 def _scale(method: str, steps: tuple[NumericStep, ...], numbers: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -301,17 +326,20 @@ def _scale(method: str, steps: tuple[NumericStep, ...], numbers: NDArray[np.floa
     if not at:
         return np.zeros((len(numbers), 0))
     numbers, given = numbers[:, at], [steps[j].parameters for j in at]
-    if method in ("standard", "robust_clip"):
-        apply = _scaling.apply_standard if method == "standard" else _scaling.apply_robust_clip
-        return apply(numbers, np.array([p["center"] for p in given]), np.array([p["scale"] for p in given]))
-    if method == "piecewise":
-        parts = [_scaling.apply_piecewise(numbers[:, i], np.array(p["edges"])) for i, p in enumerate(given)]
-        return np.concatenate(parts, axis=1)
-    columns = [
-        _scaling.apply_quantile_normal(numbers[:, i], np.array(p["values"]), np.array(p["scores"]))
+    if method == "quantile_normal":
+        columns = [
+            _scaling.apply_quantile_normal(numbers[:, i], np.array(p["values"]), np.array(p["scores"]))
+            for i, p in enumerate(given)
+        ]
+        return np.stack(columns, axis=1)
+    scale = _scaling.apply_robust_clip if method == "robust_clip" else _scaling.apply_standard
+    parts = [scale(numbers, np.array([p["center"] for p in given]), np.array([p["scale"] for p in given]))]
+    parts += [
+        _scaling.apply_piecewise(numbers[:, i], np.array(p["edges"])) - np.array(p["means"])
         for i, p in enumerate(given)
+        if "edges" in p
     ]
-    return np.stack(columns, axis=1)
+    return np.concatenate(parts, axis=1)
 
 
 def _fit_categories(

@@ -55,9 +55,7 @@ class Column:
         return Column(**{**value, "levels": tuple(value["levels"])})
 
 
-def type_column(
-    name: str, dtype: pl.DataType | type[pl.DataType], cells: Cells, forced: str | None, asked: bool, source: str
-) -> Column:
+def type_column(name: str, dtype: Any, cells: Cells, forced: str | None, asked: bool, source: str) -> Column:
     """Return what a column is.
 
     Args:
