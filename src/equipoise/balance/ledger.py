@@ -255,7 +255,7 @@ class Ledger:
         if trained is not None and self.prevalence is not None:
             found += [_beyond(name, *pair) for name, pair in self._overshot(trained).items()]
         shifts = [
-            (type(entry).__name__, np.broadcast_to(self._shift(entry), len(self.classes))) for entry in self.corrections
+            (_called(entry), np.broadcast_to(self._shift(entry), len(self.classes))) for entry in self.corrections
         ]
         for position, name in enumerate(self.classes if self.kind == POS_WEIGHT else ()):
             up = [label for label, shift in shifts if shift[position] > _NOTABLE]

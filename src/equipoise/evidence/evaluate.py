@@ -46,13 +46,13 @@ def evaluate(
 
     The intervals are percentile intervals of a bootstrap that draws groups (patients) where the scores have them, else
     rows. The rule is taken as given: what fitting it cost is not in the interval. A replicate in which a class has no
-    positive is left out of the intervals of that class and of the macro averages over it, and counted in the note; where
-    more than half would be left out there is no interval.
+    positive is left out of the intervals of that class and of the macro averages over it, and counted in the note;
+    where more than half would be left out there is no interval.
 
     Args:
         scores: usually of the test role.
-        rule: turns scores into predictions; without one there are no figures at thresholds (there is no default 0.5: say
-            `fixed_rule(scores, 0.5)`).
+        rule: turns scores into predictions; without one there are no figures at thresholds (there is no default 0.5:
+            say `fixed_rule(scores, 0.5)`).
         replicates: bootstrap replicates; 0 for no intervals; None: see `default_replicates`.
         level: coverage, between 0 and 1.
         seed: the same seed and data give the same table, whatever the order of the rows.
@@ -82,7 +82,9 @@ def evaluate(
     drawn = None
     if wanted and clusters > 1:
         drawn = resample_figures(natural, decisions, evaluable_classes(figures), Resampling(wanted, seed))
-    silent = None if tallies.outcomes is None else tallies.outcomes.true_positives + tallies.outcomes.false_positives == 0
+    silent = (
+        None if tallies.outcomes is None else tallies.outcomes.true_positives + tallies.outcomes.false_positives == 0
+    )
     builder = _RowBuilder(natural, figures, drawn, wanted, level, silent)
     return MetricTable(
         rows=builder.rows(),
@@ -102,7 +104,9 @@ def evaluate(
 def _table_notes(scores: Scores, rule: Rule | None, alone: bool) -> tuple[str, ...]:
     notes = []
     if rule is None:
-        notes.append("No rule was given, so nothing is said about predictions; pass one that was fitted, or a fixed one.")
+        notes.append(
+            "No rule was given, so nothing is said about predictions; pass one that was fitted, or a fixed one."
+        )
     if scores.role == "train":
         notes.append("These rows were trained on: the figures say nothing about new cases.")
     if alone:
@@ -140,9 +144,7 @@ class _RowBuilder:
                 elif metric in _AT_THRESHOLD and self.silent is not None and self.silent[index]:
                     note = "never predicted" + (f"; {note}" if note else "")
                 said = "no" if np.isnan(value) else "yes"
-                rows.append(
-                    MetricRow(metric, None, class_name, value, low, high, int(positives[index]), said, note)
-                )
+                rows.append(MetricRow(metric, None, class_name, value, low, high, int(positives[index]), said, note))
         return tuple(rows)
 
     def _overall(self, name: str, value: Any, evaluable: dict[str, NDArray[np.bool_]]) -> MetricRow:

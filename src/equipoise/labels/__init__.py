@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from equipoise.labels.check import SplitCheck as SplitCheck
     from equipoise.labels.check import check_split as check_split
     from equipoise.labels.read import Labels as Labels
+    from equipoise.labels.read import names_of as names_of
     from equipoise.labels.read import read_labels as read_labels
     from equipoise.labels.split import Split as Split
     from equipoise.labels.split import SplitReport as SplitReport
@@ -39,6 +40,7 @@ _HOME = {
     "check_split": "check",
     "count_file": "census",
     "count_labels": "census",
+    "names_of": "read",
     "open_table": "table",
     "read_labels": "read",
     "read_split": "split",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow
 import torch
 from numpy.typing import NDArray
 
@@ -14,7 +15,7 @@ from equipoise._checks import RunError
 from equipoise.balance import Ledger
 from equipoise.data import Preprocessor
 from equipoise.decision import read_rule
-from equipoise.labels import Census, read_ids, read_table
+from equipoise.labels import Census, names_of, read_table
 from equipoise.models import TabularModel, model_from_dict
 from equipoise.recipe import read_recipe
 from equipoise.runs import Run
@@ -41,7 +42,7 @@ class Predictions:
         notes: what was unusual in the table, such as categories that the training never saw.
     """
 
-    ids: NDArray
+    ids: NDArray[Any]
     classes: tuple[str, ...]
     probabilities: NDArray[np.float64]
     predictions: NDArray[np.int8]
@@ -92,9 +93,9 @@ def predict(run: Run | str | Path, table: str | Path) -> Predictions:
         logits = np.asarray(predict_logits(model, rows, recipe.training.precision).numpy(), dtype=np.float64)
         natural.append(ledger.to_natural(logits[:, 0] if census.task == "binary" else logits))
     values = mean_of_members(natural, exclusive=exclusive)
-    decisions = _decide(run, recipe, census, values, frame, Path(table).name)
+    decisions = _decide(run, census, values)
     return Predictions(
-        ids=decisions.ids,
+        ids=_ids(recipe, frame),
         classes=census.classes,
         probabilities=decisions.scores.probability_table(),
         predictions=decisions.table(),
@@ -103,16 +104,13 @@ def predict(run: Run | str | Path, table: str | Path) -> Predictions:
     )
 
 
-def _decide(
-    run: Run, recipe: Recipe, census: Census, values: NDArray[np.float64], frame: polars.DataFrame, name: str
-) -> Decisions:
-    unlabelled = np.full(len(frame) if values.ndim == 1 or _exclusive(census) else values.shape, np.nan)
-    ids = read_ids(frame, recipe.data.ids, name=name) if recipe.data.ids in frame.columns else None
+def _decide(run: Run, census: Census, values: NDArray[np.float64]) -> Decisions:
+    exclusive = census.task in ("multiclass", "ordinal")
     scores = Scores(
-        labels=unlabelled,
+        labels=np.full(len(values) if exclusive else values.shape, np.nan),  # nothing is known of them
         values=values,
         kind="logits",
-        ids=ids,
+        ids=None,
         role="test",
         classes=census.classes,
         task=census.task,
@@ -120,8 +118,11 @@ def _decide(
     return read_rule(run.file("decision.json")).apply(scores)
 
 
-def _exclusive(census: Census) -> bool:
-    return census.task in ("multiclass", "ordinal")
+def _ids(recipe: Recipe, frame: polars.DataFrame) -> NDArray[Any]:
+    """The id column of the training, where the table has it; else row numbers from 0."""
+    if recipe.data.ids is None or recipe.data.ids not in frame.columns:
+        return np.arange(len(frame))
+    return names_of(pyarrow.chunked_array([frame[recipe.data.ids].to_arrow().cast(pyarrow.string())]))
 
 
 def load_members(run: Run) -> list[tuple[TabularModel, Preprocessor]]:

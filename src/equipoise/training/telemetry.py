@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 
+@runtime_checkable
 class Watch(Protocol):
     """Where a training tells what it does. Implementations never change the training."""
 

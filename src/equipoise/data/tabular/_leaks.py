@@ -63,7 +63,7 @@ def find_leaks(
     features: Features,
     targets: NDArray[np.floating[Any]],
     classes: Sequence[str],
-    rows: NDArray[np.integer[Any] | np.bool_] | None = None,
+    rows: NDArray[Any] | None = None,
 ) -> tuple[Leak, ...]:
     """Return every pair of feature and target where the feature alone nearly decides, most certain first.
 
