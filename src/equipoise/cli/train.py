@@ -1,0 +1,127 @@
+"""`equipoise train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from equipoise._checks import ArgumentError
+from equipoise.cli._options import (
+    GroupsOption,
+    IdsOption,
+    JsonOption,
+    LabelsOption,
+    OutOption,
+    SeparatorOption,
+    TaskOption,
+    UncertainOption,
+    columns,
+    console,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    from equipoise.recipe import Recipe
+    from equipoise.runs import Run
+
+_SUFFIXES = (".yaml", ".yml")
+
+
+def train(
+    source: Annotated[str, typer.Argument(metavar="TABLE|RECIPE", help="A table, a recipe file, or a recipe's name.")],
+    labels: LabelsOption = None,
+    separator: SeparatorOption = None,
+    ids: IdsOption = None,
+    groups: GroupsOption = None,
+    task: TaskOption = None,
+    uncertain: UncertainOption = None,
+    unknown: Annotated[
+        str | None, typer.Option("--unknown", help="What unknown labels become: unknown, negative, positive or drop.")
+    ] = None,
+    positive: Annotated[str | None, typer.Option("--positive", help="Which label of two is the positive one.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe; repeatable.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Seed of every random choice.")] = None,
+    out: OutOption = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished run in --out.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Train from a table or a recipe, fit thresholds on the validation role, judge on the test role.
+
+    From a table: **equipoise train table.csv --labels a,b,c --groups patient** (or **--groups none**: rows are
+    independent). The recipe that this makes is printed and kept in the run folder.
+
+    From a recipe: **equipoise train comorbidity --set data.table=table.csv --labels a,b,c --groups patient**.
+    """
+    given = {
+        "labels": columns(labels),
+        "separator": separator,
+        "ids": ids,
+        "groups": groups,
+        "task": task,
+        "uncertain": uncertain,
+        "unknown": unknown,
+        "positive": positive,
+    }
+    overrides = [*(settings or []), *([] if seed is None else [f"seed={seed}"])]
+    recipe, made = _recipe(source, given, overrides)
+    if out is not None and resume and overwrite:
+        raise ArgumentError("--resume and --overwrite contradict each other. Give one of them.")
+    if resume and out is None:
+        raise ArgumentError("--resume needs the run folder to go on with. Give it with --out.")
+    if made and not json:
+        console().print(recipe.to_yaml())
+    run = run_training(recipe, out=out, resume=resume, overwrite=overwrite)
+    if json:
+        print_json({"run": str(run.path), "metrics": run.read_record("metrics")})
+        return
+    show_run(run)
+
+
+def run_training(recipe: Recipe, *, out: Path | None, resume: bool = False, overwrite: bool = False) -> Run:
+    """Train with a progress bar on standard error."""
+    from equipoise.training import ProgressBar
+    from equipoise.training import train as train_recipe
+
+    with ProgressBar() as watch:
+        return train_recipe(recipe, out=out, resume=resume, overwrite=overwrite, watch=watch)
+
+
+def show_run(run: Run) -> None:
+    """Print what happened: the metrics, one paragraph, where things are, and what to type next."""
+    from equipoise.report import next_steps, run_tables, summarise
+
+    screen = console()
+    for table in run_tables(run):
+        screen.print(table)
+    screen.print(summarise(run))
+    screen.print()
+    for line in next_steps(run):
+        screen.print(line)
+
+
+def _recipe(source: str, given: dict[str, object], overrides: list[str]) -> tuple[Recipe, bool]:
+    """Return the recipe, and whether it was made here from a table."""
+    from equipoise.recipe import make_recipe, packaged_recipes, read_recipe
+
+    if Path(source).suffix in _SUFFIXES or (source in packaged_recipes() and not Path(source).is_file()):
+        data = [f"data.{key}={_yaml(value)}" for key, value in given.items() if value is not None]
+        return read_recipe(source, [*data, *overrides]), False
+    wanted = given.pop("labels")
+    if not wanted:
+        raise ArgumentError(
+            f"{source} is a table; name its label columns: --labels a,b,c. "
+            "(A recipe is a .yaml file or one of: equipoise recipes.)"
+        )
+    return make_recipe(source, wanted, overrides=overrides, **given), True  # type: ignore[arg-type]
+
+
+def _yaml(value: object) -> str:
+    """Write a value so that YAML reads the same text back: JSON is YAML."""
+    import json
+
+    return json.dumps(value)
