@@ -25,10 +25,12 @@ ScoreIdsOption = Annotated[
     str | None, typer.Option("--ids", help='Column that names each row (default "id"), or "none".')
 ]
 ScoreGroupsOption = Annotated[
-    str | None, typer.Option("--groups", help='Column of the patient (default "group"), or "none" if rows are independent.')
+    str | None,
+    typer.Option("--groups", help='Column of the patient (default "group"), or "none" if rows are independent.'),
 ]
 ScoreTaskOption = Annotated[
-    str | None, typer.Option("--task", help="Needed for grades in a column y: ordinal. Otherwise read from the columns.")
+    str | None,
+    typer.Option("--task", help="Needed for grades in a column y: ordinal. Otherwise read from the columns."),
 ]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the file of --out if it exists.")]
 

@@ -58,6 +58,7 @@ def decide(
 
 
 def _print(rule: DecisionRule, scores: Scores) -> None:
+    import numpy as np
     from rich.table import Table
 
     console().print(f"{len(scores):,} rows of the role {scores.role}, {scores.task}.")
@@ -69,7 +70,7 @@ def _print(rule: DecisionRule, scores: Scores) -> None:
         table.add_column(title, justify="right")
     rates = rule.apply(scores).table().mean(axis=0)
     truth = scores.table()
-    prevalences = (truth == 1).sum(axis=0) / (truth == truth).sum(axis=0).clip(1)
+    prevalences = (truth == 1).sum(axis=0) / (~np.isnan(truth)).sum(axis=0).clip(1)
     for index, name in enumerate(rule.classes):
         threshold = float(rule.thresholds[index])
         shown = "never" if threshold > 1 else "always" if threshold == 0 else f"{threshold:.4g}"
@@ -83,7 +84,8 @@ def _print(rule: DecisionRule, scores: Scores) -> None:
         )
     console().print(table)
     console().print(
-        f"{rule.maximize} here is on the rows that the thresholds were fitted on, and so too good: judge on the test role."
+        f"{rule.maximize} here is on the rows that the thresholds were fitted on, and so too good: judge on the "
+        f"test role."
     )
     for note in rule.notes:
         console().print(note)

@@ -44,7 +44,8 @@ def evaluate(
     replicates: Annotated[
         int | None,
         typer.Option(
-            "--replicates", help="Bootstrap replicates; 0 for no intervals. Default: 1,000, down to 200 for large tables."
+            "--replicates",
+            help="Bootstrap replicates; 0 for no intervals. Default: 1,000, down to 200 for large tables.",
         ),
     ] = None,
     level: Annotated[float, typer.Option("--level", help="Coverage of the intervals.")] = 0.95,

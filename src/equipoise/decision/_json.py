@@ -41,7 +41,8 @@ def parse_rule(data: Any) -> dict[str, Any]:
     version = data.get("version")
     if version != VERSION or isinstance(version, bool):
         raise DataError(
-            f'"version" is {version!r}; this Equipoise reads version {VERSION}. Update Equipoise, or fit the rule again.'
+            f'"version" is {version!r}; this Equipoise reads version {VERSION}. Update Equipoise, or fit the '
+            f"rule again."
         )
     _check_keys(data, _KEYS, "the rule")
     classes = data["classes"]
@@ -116,7 +117,13 @@ def _numbers(
     for index, value in enumerate(values):
         if value is None and null is not None:
             result[index] = null
-        elif isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e300 or value != value or not low <= value <= high:
+        elif (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or abs(value) > 1e300
+            or not abs(value) <= 1e300
+            or not low <= value <= high
+        ):
             raise _wrong(key, needed)
         else:
             result[index] = value

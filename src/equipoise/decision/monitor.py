@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,9 +48,9 @@ def monitor_value(name: str, scores: Scores) -> float:
     """Return one figure of a table of scores; NaN where nothing is evaluable.
 
     Thresholds are fitted on the very scores that are given, so figures at thresholds are optimistic: good for choosing
-    between epochs of one run, never for a report. For exclusive classes macro_f1, macro_recall and balanced_accuracy are
-    those of the most likely class (argmax). macro_recall is taken at the thresholds that maximise balanced accuracy, because
-    recall alone is best when everything is called positive.
+    between epochs of one run, never for a report. For exclusive classes macro_f1, macro_recall and balanced_accuracy
+    are those of the most likely class (argmax). macro_recall is taken at the thresholds that maximise balanced
+    accuracy, because recall alone is best when everything is called positive.
 
     Args:
         name: one of `MONITORS`.
@@ -77,7 +79,7 @@ def monitor_value(name: str, scores: Scores) -> float:
         truth = scores.table()
         return float(divide(((scores.probability_table() >= 0.5) == truth).sum(), (~np.isnan(truth)).sum()))
     figures = [_of_class(name, ranked) for ranked in _sorted_classes(name, scores)]
-    known = [value for value in figures if value == value]
+    known = [value for value in figures if not math.isnan(value)]
     return float(np.mean(known)) if known else float("nan")
 
 

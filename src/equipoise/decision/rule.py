@@ -1,4 +1,4 @@
-"""`DecisionRule`: the shift back to natural prevalence and a threshold per class, as one JSON file, applied in NumPy."""
+"""`DecisionRule`: the shift back to natural prevalence and a threshold per class; one JSON file, NumPy alone."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class FittedOn:
     Args:
         hash: of the set of ids.
         rows: number of rows.
-        sketch: the `SKETCH_SIZE` smallest 64-bit keys of the ids, ascending (a bottom-k sketch: a uniform sample, the same
-            for everyone, so that overlaps are found by looking the keys of other rows up in it).
+        sketch: the `SKETCH_SIZE` smallest 64-bit keys of the ids, ascending (a bottom-k sketch: a uniform sample, the
+            same for everyone, so that overlaps are found by looking the keys of other rows up in it).
         numbered: the rows had no ids; only an identical table is then recognised.
     """
 
@@ -68,8 +68,8 @@ class DecisionRule:
         task: of the scores it is for.
         classes: names, in the order of the scores.
         maximize: the objective, "argmax", or "fixed" for thresholds given by hand.
-        thresholds: probabilities at natural prevalence, shape (classes,); a case is positive at or above. 0 predicts always,
-            infinity (null in JSON) never. None for argmax.
+        thresholds: probabilities at natural prevalence, shape (classes,); a case is positive at or above. 0 predicts
+            always, infinity (null in JSON) never. None for argmax.
         log_odds_shift: what corrections in training added to the log-odds (to the log-probabilities, for exclusive
             classes), shape (classes,), in nats.
         positives: number of positives behind each threshold, shape (classes,); None for a fixed rule.
@@ -112,8 +112,10 @@ class DecisionRule:
             examples = listed([scores.ids[row] for row in shared[:3]])
             found = "the very rows" if self.fitted_on.hash == scores.hash else f"at least {len(shared):,} of the rows"
             raise ArgumentError(
-                f"The rule was fitted on {found} that it would be judged on (for example {examples}), so every figure would "
-                "be too good. Judge it on other rows: the test role; if these ids only number the rows of another table, "
+                f"The rule was fitted on {found} that it would be judged on (for example {examples}), so every "
+                f"figure would "
+                "be too good. Judge it on other rows: the test role; if these ids only number the rows of "
+                "another table, "
                 "declare that with ids=None (command line: --ids none)."
             )
 
@@ -167,7 +169,8 @@ class DecisionRule:
     def _check_classes(self, scores: Scores) -> None:
         if (scores.task, scores.classes) != (self.task, self.classes):
             raise ArgumentError(
-                f"The rule is for task {self.task} with classes {listed(self.classes)}; the scores are {scores.task} with "
+                f"The rule is for task {self.task} with classes {listed(self.classes)}; the scores are "
+                f"{scores.task} with "
                 f"{listed(scores.classes)}. Use a rule fitted on scores of the same classes in the same order."
             )
 
@@ -262,7 +265,8 @@ def fixed_rule(scores: Scores, thresholds: Any, *, log_odds_shift: Any = None) -
     values = np.asarray(np.nan if thresholds is None else thresholds, dtype=np.float64)
     if values.shape not in ((), (count,)) or not ((values >= 0) & ((values <= 1) | (values == NEVER))).all():
         raise ArgumentError(
-            f"`thresholds` of fixed_rule must be one probability or one for each of {count} classes; got {thresholds!r}. "
+            f"`thresholds` of fixed_rule must be one probability or one for each of {count} classes; got "
+            f"{thresholds!r}. "
             "Give numbers from 0 to 1, or infinity for never."
         )
     return DecisionRule(scores.task, scores.classes, "fixed", np.broadcast_to(values, (count,)).copy(), shift)

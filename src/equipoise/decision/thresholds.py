@@ -55,7 +55,7 @@ class FittedThreshold:
 
 
 def objective_at_cuts(ranked: RankedClass, maximize: str) -> Floats:
-    """Return the objective at each cut of a sorted class: cut k predicts the k highest distinct scores, k = 0 ... all."""
+    """Return the objective at each cut of a sorted class; cut k predicts the k highest distinct scores, from 0."""
     hits = np.concatenate(([0.0], ranked.true_positives))
     alarms = np.concatenate(([0.0], ranked.false_positives))
     return OBJECTIVES[maximize](hits, alarms, ranked.positives, ranked.negatives)
@@ -67,9 +67,9 @@ def fit_threshold(
     """Return the threshold of one class that maximises an objective, found among all distinct probabilities.
 
     The threshold lies midway, in log-odds, between the lowest probability that is predicted and the highest that is not
-    (midway in probability where one of the two is exactly 0 or 1), so that it does not hang on the last digit of a score.
-    Of cuts of equal worth the one in the widest such gap is taken, and predicting always or never only where nothing in
-    between is as good.
+    (midway in probability where one of the two is exactly 0 or 1), so that it does not hang on the last digit of a
+    score. Of cuts of equal worth the one in the widest such gap is taken, and predicting always or never only where
+    nothing in between is as good.
 
     Args:
         labels: 0, 1 or NaN for unknown, shape (rows,). Unknown rows are left out.

@@ -1,9 +1,9 @@
 """Bootstrap replicates of every metric, by integer resampling counts on the sorted order.
 
 A replicate draws as many clusters (patients) with replacement as there are, and is nothing but a count per cluster. The
-scores of a class are sorted once. Between two neighbouring positives the order of the negatives does not matter, only how
-many were drawn there; so a sparse table (segments x clusters) times the counts gives all that AUC and average precision
-need, for a batch of replicates at once. Everything else is linear in the counts.
+scores of a class are sorted once. Between two neighbouring positives the order of the negatives does not matter, only
+how many were drawn there; so a sparse table (segments x clusters) times the counts gives all that AUC and average
+precision need, for a batch of replicates at once. Everything else is linear in the counts.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def _sparse_ones(rows: NDArray[np.int64], columns: NDArray[np.int64], shape: tup
 def _cluster_sums(entries: NDArray, clusters: NDArray[np.int64], count: int) -> Floats:
     """Return the sums of entries (rows, features) over the rows of each cluster, shape (features, clusters)."""
     columns = [np.bincount(clusters, weights=entries[:, one], minlength=count) for one in range(entries.shape[1])]
-    return np.array(columns).reshape(entries.shape[1], count)
+    return np.array(columns, dtype=np.float64).reshape(entries.shape[1], count)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -171,7 +171,9 @@ def resample_figures(
     parts = []
     for start in range(0, truth.shape[1], width):
         chosen = slice(start, min(start + width, truth.shape[1]))
-        rankings = [_Ranking(truth[:, one], values[:, one], clusters, count) for one in range(chosen.start, chosen.stop)]
+        rankings = [
+            _Ranking(truth[:, one], values[:, one], clusters, count) for one in range(chosen.start, chosen.stop)
+        ]
         linear = _cluster_sums(_class_entries(scores, decisions, chosen), clusters, count)
         parts.append(_run(_Prepared(rankings, linear), count, resampling))
     pooled = []

@@ -1,4 +1,4 @@
-"""`MetricTable`: every metric with its interval, what it rests on, and why it could not be evaluated where it could not."""
+"""`MetricTable`: every metric with its interval, what it rests on, and why it could not be evaluated."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class MetricRow:
 
     Args:
         metric: name without the average, such as "f1".
-        average: "macro" (mean over evaluable classes), "micro" (all entries pooled), or None for a class or a figure that
-            is over whole rows.
+        average: "macro" (mean over evaluable classes), "micro" (all entries pooled), or None for a class or a figure
+            that is over whole rows.
         class_name: the class, or None.
         value: NaN where it cannot be evaluated.
         low: lower end of the interval; NaN without.
@@ -93,7 +93,8 @@ class MetricTable:
                     return row
         if class_name is not None and class_name not in self.classes:
             raise ArgumentError(
-                f'The table has no class "{class_name}", only {listed(self.classes)}.{nearest(class_name, self.classes)}'
+                f'The table has no class "{class_name}", only {listed(self.classes)}.'
+                f"{nearest(class_name, self.classes)}"
             )
         names = sorted({row.name for row in self.rows if (row.class_name is None) == (class_name is None)})
         raise ArgumentError(
@@ -159,8 +160,9 @@ class MetricTable:
 
     def __str__(self) -> str:
         lines = [self.headline()]
-        for row in self.overall():
-            lines.append(f"  {row.name:<26}{interval_text(row):<26}{row.evaluable:<10}{row.note}".rstrip())
+        lines += [
+            f"  {row.name:<26}{interval_text(row):<26}{row.evaluable:<10}{row.note}".rstrip() for row in self.overall()
+        ]
         for name in self.classes:
             rows = self.of_class(name)
             if rows:

@@ -16,8 +16,8 @@ def known_rows(
     """Return labels, values and weights of the rows whose label is known and whose weight is not zero.
 
     Raises:
-        ArgumentError: lengths differ, a label is not a whole number in [0, `highest`] or NaN, a value is NaN, a weight is
-            negative or not finite.
+        ArgumentError: lengths differ, a label is not a whole number in [0, `highest`] or NaN, a value is NaN, a weight
+            is negative or not finite.
     """
     label_array, value_array = np.asarray(labels, dtype=np.float64), np.asarray(values, dtype=np.float64)
     if label_array.ndim != 1 or value_array.shape != label_array.shape:

@@ -73,9 +73,12 @@ def quadratic_kappa_score(labels: Any, predictions: Any, *, classes: int, sample
     )
     if len(truth) and not (np.isin(predicted, np.arange(classes)).all()):
         raise ArgumentError(f"`predictions` of quadratic_kappa_score must be grades from 0 to {classes - 1}.")
-    margins = [np.bincount(one.astype(np.int64), weights=weights, minlength=classes) for one in (truth, predicted)]
-    distance = np.square(truth - predicted)
-    return float(quadratic_kappa(*margins, distance.sum() if weights is None else distance @ weights))
+    weights = np.ones(len(truth)) if weights is None else weights
+    margins = [
+        np.bincount(one.astype(np.int64), weights=weights, minlength=classes).astype(np.float64)
+        for one in (truth, predicted)
+    ]
+    return float(quadratic_kappa(margins[0], margins[1], np.asarray(np.square(truth - predicted) @ weights)))
 
 
 def quadratic_kappa(truth: Floats, predicted: Floats, disagreement: Floats) -> Floats:
@@ -114,7 +117,8 @@ def _tables(labels: Any, predictions: Any, sample_weights: Any, function: str) -
     truth, predicted = np.asarray(labels, dtype=np.float64), np.asarray(predictions, dtype=np.float64)
     if truth.ndim != 2 or truth.shape != predicted.shape:
         raise ArgumentError(
-            f"{function} takes labels and predictions of shape (rows, classes); got {truth.shape} and {predicted.shape}. "
+            f"{function} takes labels and predictions of shape (rows, classes); got {truth.shape} and "
+            f"{predicted.shape}. "
             "Pass one row per case and one column per class."
         )
     if not np.isin(truth[~np.isnan(truth)], (0.0, 1.0)).all() or not np.isin(predicted, (0.0, 1.0)).all():

@@ -1,7 +1,7 @@
 """All figures of a table of scores at once: per class, macro, micro and over rows.
 
-The figures follow from a few sums (`Tallies`). The sums may carry leading axes, so that the data themselves and a batch of
-bootstrap replicates go through the same formulas.
+The figures follow from a few sums (`Tallies`). The sums may carry leading axes, so that the data themselves and a
+batch of bootstrap replicates go through the same formulas.
 """
 
 from __future__ import annotations
@@ -84,7 +84,9 @@ def tally(scores: Scores, decisions: Decisions | None = None) -> Tallies:
     squared, logs = entry_losses(scores)
     outcomes = matches = disagreement = None
     if decisions is not None:
-        outcomes = Outcomes(*np.moveaxis(outcome_entries(truth, decisions.table()), -1, 0).sum(axis=1, dtype=np.float64))
+        outcomes = Outcomes(
+            *np.moveaxis(outcome_entries(truth, decisions.table()), -1, 0).sum(axis=1, dtype=np.float64)
+        )
         matches = row_matches(truth, decisions.table()).sum(axis=0, dtype=np.float64)
         disagreement = np.asarray(np.nansum(squared_distances(scores, decisions))) if scores.exclusive else None
     return Tallies(
@@ -115,7 +117,7 @@ def row_matches(truth: Floats, predicted: NDArray[np.int8]) -> NDArray[np.bool_]
 
 def squared_distances(scores: Scores, decisions: Decisions) -> Floats:
     """Return the squared distance of class index and predicted index of each row; NaN where unknown."""
-    return np.square(scores.labels - np.asarray(decisions.predictions))
+    return np.asarray(np.square(scores.labels - np.asarray(decisions.predictions)))
 
 
 def derive_figures(tallies: Tallies, averaged: dict[str, NDArray[np.bool_]] | None = None) -> Figures:
@@ -123,8 +125,8 @@ def derive_figures(tallies: Tallies, averaged: dict[str, NDArray[np.bool_]] | No
 
     Args:
         tallies: the sums.
-        averaged: for each metric which classes its macro average is over. Default: those evaluable here. A macro value is
-            NaN where one of them is not.
+        averaged: for each metric which classes its macro average is over. Default: those evaluable here. A macro value
+            is NaN where one of them is not.
     """
     exclusive = tallies.task in ("multiclass", "ordinal")
     per_class: dict[str, Floats] = {"auc": tallies.auc, "ap": tallies.ap}
@@ -156,10 +158,11 @@ def evaluable_classes(figures: Figures) -> dict[str, NDArray[np.bool_]]:
 def measure(scores: Scores, decisions: Decisions | None = None) -> Figures:
     """Return every metric of a table of scores: per class, macro, micro and over rows.
 
-    Per class: auc, ap, brier, log_loss, and with decisions precision, recall, specificity, f1, balanced_accuracy, accuracy
-    and mcc. Overall: macro_* (mean over the evaluable classes), micro_* (all entries pooled), exact_match and hamming;
-    for exclusive classes accuracy, balanced_accuracy (mean recall of the classes present), mcc, log_loss, brier (summed
-    over the classes) and, where they are ordered, qwk. Higher is better but for brier, log_loss and hamming.
+    Per class: auc, ap, brier, log_loss, and with decisions precision, recall, specificity, f1, balanced_accuracy,
+    accuracy and mcc. Overall: macro_* (mean over the evaluable classes), micro_* (all entries pooled), exact_match and
+    hamming; for exclusive classes accuracy, balanced_accuracy (mean recall of the classes present), mcc, log_loss,
+    brier (summed over the classes) and, where they are ordered, qwk. Higher is better but for brier, log_loss and
+    hamming.
 
     Args:
         scores: what to judge.

@@ -18,8 +18,8 @@ Floats = NDArray[np.float64]
 class Outcomes:
     """Weights of true and false positives and negatives; arrays of any one shape (per class, per replicate).
 
-    Each rate is NaN where it cannot be evaluated: without positives for those that need positives, without negatives for
-    specificity, without either for balanced accuracy and MCC. A class that has positives but is never predicted has
+    Each rate is NaN where it cannot be evaluated: without positives for those that need positives, without negatives
+    for specificity, without either for balanced accuracy and MCC. A class that has positives but is never predicted has
     precision 0, so that staying silent is not rewarded in an average.
     """
 
@@ -81,7 +81,8 @@ def divide(above: Any, below: Any, *, otherwise: float = np.nan) -> Floats:
     """Return above / below, and `otherwise` where `below` is zero."""
     below = np.asarray(below, dtype=np.float64)
     result = np.full(np.broadcast_shapes(np.shape(above), below.shape), otherwise)
-    return np.divide(above, below, out=result, where=below > 0)
+    np.divide(above, below, out=result, where=below > 0)
+    return result
 
 
 def count_outcomes(labels: Any, predictions: Any, *, sample_weights: Any = None) -> Outcomes:

@@ -38,7 +38,8 @@ def brier_loss(labels: Any, probabilities: Any, *, sample_weights: Any = None) -
 def log_loss(labels: Any, probabilities: Any, *, sample_weights: Any = None) -> float:
     """Return the mean of -log(probability of what was true), in nats; lower is better.
 
-    Probabilities are kept 2**-52 away from 0 and 1, as in scikit-learn, so that one confident error costs 36, not infinity.
+    Probabilities are kept 2**-52 away from 0 and 1, as in scikit-learn, so that one confident error costs 36, not
+    infinity.
 
     Args:
         labels: 0, 1 or NaN for unknown, shape (rows,). Unknown rows are left out.

@@ -86,7 +86,8 @@ def rank_class(labels: Floats, values: Floats, sample_weights: Floats | None = N
 def auc_score(labels: Any, values: Any, *, sample_weights: Any = None) -> float:
     """Return the area under the ROC curve, in [0, 1]; higher is better, 0.5 is chance.
 
-    The probability that a positive scores above a negative, ties counting one half (Hanley and McNeil 1982, equation 1).
+    The probability that a positive scores above a negative, ties counting one half (Hanley and McNeil 1982, equation
+    1).
 
     Args:
         labels: 0, 1 or NaN for unknown, shape (rows,). Unknown rows are left out.

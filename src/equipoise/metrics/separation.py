@@ -56,8 +56,8 @@ def class_statistics(scores: Scores, thresholds: Any = None) -> ClassStatistics:
         thresholds: probabilities at or above which a class is predicted, shape (classes,), as in a decision rule.
 
     Example:
-        >>> scores = Scores(labels=[0, 0, 1], values=[-2.0, -1.0, 1.0], kind="logits", ids=["a", "b", "c"], role="validation",
-        ...                 classes=["Mass"])
+        >>> scores = Scores(labels=[0, 0, 1], values=[-2.0, -1.0, 1.0], kind="logits", ids=list("abc"),
+        ...                 role="validation", classes=["Mass"])
         >>> found = class_statistics(scores)
         >>> found.rate_at_half.round(3), found.separation, found.auc
         (array([0.333]), array([2.5]), array([1.]))
@@ -92,9 +92,9 @@ def auc_interval(auc: Any, positives: Any, negatives: Any, *, level: float = 0.9
     """Return the lower and upper end of an interval for the area under the ROC curve.
 
     The score interval on Hanley and McNeil's variance, Newcombe's method 5 (Statistics in Medicine 25, 2006, 559-573,
-    part 2): every true area t with (t - auc)^2 <= z^2 V(t), where V(t) = t (1 - t) (1 + N ((1 - t) / (2 - t) + t / (1 + t)))
-    / (m n) and N = (m + n) / 2 - 1. Unlike DeLong's it has a width at an area of 1 and with a handful of positives. Rows
-    are taken as independent.
+    part 2): every true area t with (t - auc)^2 <= z^2 V(t), where V(t) = t (1 - t) (1 + N ((1 - t) / (2 - t) + t / (1
+    + t))) / (m n) and N = (m + n) / 2 - 1. Unlike DeLong's it has a width at an area of 1 and with a handful of
+    positives. Rows are taken as independent.
 
     Args:
         auc: areas, any shape.
@@ -105,7 +105,7 @@ def auc_interval(auc: Any, positives: Any, negatives: Any, *, level: float = 0.9
     Example:
         >>> low, high = auc_interval(1.0, 5, 100)
         >>> round(low.item(), 2), high.item()
-        (0.7, 1.0)
+        (0.8, 1.0)
     """
     area, first, second = np.broadcast_arrays(
         *(np.asarray(one, dtype=np.float64) for one in (auc, positives, negatives))
@@ -115,7 +115,7 @@ def auc_interval(auc: Any, positives: Any, negatives: Any, *, level: float = 0.9
 
     def outside(truth: Floats) -> NDArray[np.bool_]:
         spread = 1 + middle * ((1 - truth) / (2 - truth) + truth / (1 + truth))
-        return np.square(truth - area) * first * second > z * z * truth * (1 - truth) * spread
+        return np.asarray(np.square(truth - area) * first * second > z * z * truth * (1 - truth) * spread)
 
     ends = []
     for bound in (0.0, 1.0):

@@ -34,8 +34,8 @@ class Scores:
             indices or NaN.
         values: logits or probabilities, (n,) for binary, else (n, classes). Multi-class logits are softmax logits.
         kind: "logits" or "probabilities". It is never guessed.
-        ids: one name per row, unique. None declares that there are none: rows are numbered, and two tables are then only
-            recognised as the same when their contents are identical.
+        ids: one name per row, unique. None declares that there are none: rows are numbered, and two tables are then
+            only recognised as the same when their contents are identical.
         groups: the patient (or other group) of each row, or None when rows are independent.
         role: "train", "validation" or "test".
         classes: names of the classes, for binary the name of the positive class.
@@ -109,7 +109,8 @@ class Scores:
 
     def __repr__(self) -> str:
         groups = "no groups" if self.groups is None else f"{len(set(self.groups.tolist())):,} groups"
-        return f"Scores({self.task}, {len(self):,} rows, {len(self.classes)} classes, {self.kind}, role {self.role}, {groups})"
+        size = f"{len(self):,} rows, {len(self.classes)} classes"
+        return f"Scores({self.task}, {size}, {self.kind}, role {self.role}, {groups})"
 
     @property
     def exclusive(self) -> bool:
@@ -119,8 +120,8 @@ class Scores:
     def table(self) -> Floats:
         """Return the labels as one 0/1/NaN column per class, shape (n, classes); binary has one column."""
         if not self.exclusive:
-            return self.labels.reshape(len(self), -1)
-        one_hot = (self.labels[:, None] == np.arange(len(self.classes))).astype(np.float64)
+            return np.asarray(self.labels.reshape(len(self), -1))
+        one_hot: Floats = (self.labels[:, None] == np.arange(len(self.classes))).astype(np.float64)
         one_hot[np.isnan(self.labels)] = np.nan
         return one_hot
 
@@ -145,8 +146,8 @@ class Scores:
     def shifted(self, log_odds_shift: Any) -> Scores:
         """Return the scores with a shift per class subtracted, as at another prevalence.
 
-        Sigmoid tasks: logit(p) - shift. Softmax tasks: log p - shift, normalised again (Saerens, Latinne and Decaestecker
-        2002, equation 2.4, with shift = log of training prior over natural prior).
+        Sigmoid tasks: logit(p) - shift. Softmax tasks: log p - shift, normalised again (Saerens, Latinne and
+        Decaestecker 2002, equation 2.4, with shift = log of training prior over natural prior).
 
         Args:
             log_odds_shift: (classes,), in nats.
@@ -225,8 +226,8 @@ class Decisions:
     def table(self) -> NDArray[np.int8]:
         """Return the predictions as one 0/1 column per class, shape (n, classes)."""
         if not self.scores.exclusive:
-            return self.predictions.reshape(len(self), -1).astype(np.int8, copy=False)
-        return (self.predictions[:, None] == np.arange(len(self.classes))).astype(np.int8)
+            return np.asarray(self.predictions.reshape(len(self), -1), dtype=np.int8)
+        return np.asarray(self.predictions[:, None] == np.arange(len(self.classes)), dtype=np.int8)
 
 
 def sigmoid(logits: Floats) -> Floats:
@@ -248,7 +249,7 @@ def softmax(logits: Floats) -> Floats:
         array([[0.25, 0.75]])
     """
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
 def logit(probabilities: Floats) -> Floats:
@@ -363,7 +364,8 @@ def _checked_values(scores: Scores) -> Floats:
         if (np.abs(sums - 1) > _SUM_ROUNDING).any():
             row = int(np.argmax(np.abs(sums - 1) > _SUM_ROUNDING))
             raise DataError(
-                f'scores row {row} (id "{scores.ids[row]}"): the probabilities of the classes sum to {sums[row]:.4g}, not '
+                f'scores row {row} (id "{scores.ids[row]}"): the probabilities of the classes sum to '
+                f"{sums[row]:.4g}, not "
                 "to 1. Pass probabilities of a softmax, or logits; for findings that can occur together the task is "
                 "multilabel."
             )

@@ -1,8 +1,9 @@
 """Scores as Parquet and CSV.
 
-Columns: ``id``, ``group``, ``role``, ``task``; labels in ``y_<class>`` (0, 1, empty = unknown), or for exclusive classes the
-name of the class in ``y``; values in ``p_<class>`` (probabilities) or ``z_<class>`` (logits). A ``group`` column without a
-single entry declares that rows are independent; ``--groups none`` does so where there is no such column.
+Columns: ``id``, ``group``, ``role``, ``task``; labels in ``y_<class>`` (0, 1, empty = unknown), or for exclusive
+    classes the
+name of the class in ``y``; values in ``p_<class>`` (probabilities) or ``z_<class>`` (logits). A ``group`` column
+without a single entry declares that rows are independent; ``--groups none`` does so where there is no such column.
 """
 
 from __future__ import annotations
@@ -82,8 +83,8 @@ def read_scores(
 ) -> Scores:
     """Read scores of any model from CSV (gz too), TSV or Parquet.
 
-    The values are probabilities in columns ``p_<class>``, or logits in ``z_<class>``; it is never guessed from the numbers.
-    Labels are in ``y_<class>``, or for exclusive classes by name in ``y``.
+    The values are probabilities in columns ``p_<class>``, or logits in ``z_<class>``; it is never guessed from the
+    numbers. Labels are in ``y_<class>``, or for exclusive classes by name in ``y``.
 
     Args:
         path: the file.
@@ -151,7 +152,8 @@ def _choose_role(
     if "role" not in table.columns:
         if role is None:
             raise ArgumentError(
-                f'{path} has no column "role". Say what its rows are: role="validation" or "test" (command line: --role).'
+                f'{path} has no column "role". Say what its rows are: role="validation" or "test" (command '
+                f"line: --role)."
             )
         return table, role
     present = table["role"].unique().drop_nulls().sort().to_list()
@@ -245,7 +247,8 @@ def _class_labels(table: pl.DataFrame, names: list[str], path: str | Path) -> np
     if wrong.any():
         row = int(wrong.arg_max() or 0)
         raise DataError(
-            f'{path} row {row + 1}, column "y": "{cells[row]}" is not one of {listed(names)}.{nearest(cells[row], names)} '
+            f'{path} row {row + 1}, column "y": "{cells[row]}" is not one of '
+            f"{listed(names)}.{nearest(cells[row], names)} "
             "Write the name of a class, as in the score columns, or leave the cell empty where it is unknown."
         )
     index = {name: float(position) for position, name in enumerate(names)}
