@@ -105,8 +105,8 @@ def test_empty_class_is_refused_with_three_ways_out_and_taken_by_hand():
         with pytest.raises(DataError) as raised:
             class_weights(census, scheme, **parameters)
         assert str(raised.value) == (
-            'labels.csv: class "Hernia" has no positive, so class_weights would divide by zero. Drop the class, add data '
-            'that has a positive, or give its weight by hand: values={"Hernia": 1.0}.'
+            'labels.csv: class "Hernia" has no positive, so class_weights would divide by zero. Drop the class, add '
+            'data that has a positive, or give its weight by hand: values={"Hernia": 1.0}.'
         )
         by_hand = class_weights(census, scheme, values={"Hernia": 8.0}, **parameters)
         assert by_hand.values[0] == 8.0
