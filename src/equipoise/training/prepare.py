@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._checks import ArgumentError
+from equipoise._checks import ArgumentError, DataError
 from equipoise.balance import ClassWeights, FocalCorrection, Ledger, class_weights
 from equipoise.data import Features, Leak, find_leaks, read_features
 from equipoise.labels import Census, Labels, Split, count_labels, read_labels, read_split, read_table, split_labels
@@ -101,14 +102,14 @@ def prepare(recipe: Recipe) -> Prepared:
     split = _make_split(recipe, labels)
     members, test = _members(recipe, labels, split)
     if len(members) > 1:
-        split = split.with_folds(_fold_of_row(members, len(labels.ids)))
+        split = _cross_fitted(split, members)
     learned = np.flatnonzero(split.roles != "test") if len(members) > 1 else members[0].train
     census = count_labels(labels)
     training_census = count_labels(labels.select(learned))
     training_census.require_positives(function="train")
     weights = _weights(recipe, training_census)
     features = _read_features(recipe, labels)
-    leaks = find_leaks(features, labels, rows=learned)
+    leaks = find_leaks(features, labels.table(), labels.classes, rows=learned)
     return Prepared(
         recipe=recipe,
         labels=labels,
@@ -162,7 +163,7 @@ def _read_features(recipe: Recipe, labels: Labels) -> Features:
 def _make_split(recipe: Recipe, labels: Labels) -> Split:
     settings = recipe.split
     if settings.file is not None:
-        return read_split(settings.file).matched(labels)
+        return _from_file(settings.file, labels)
     return split_labels(labels, fractions=settings.fractions, seed=recipe.split_seed)
 
 
@@ -184,11 +185,26 @@ def _members(recipe: Recipe, labels: Labels, split: Split) -> tuple[tuple[Member
     return tuple(Member(train, validation) for train, validation in parts), test
 
 
-def _fold_of_row(members: Sequence[Member], rows: int) -> Index:
-    folds = np.full(rows, -1, dtype=np.int64)
+def _from_file(path: str, labels: Labels) -> Split:
+    """The roles that a file gives the rows, in the order of the rows; rows that it does not name are an error."""
+    given = read_split(path)
+    role_of = dict(zip(map(str, given.ids.tolist()), given.roles.tolist(), strict=True))
+    names = [str(name) for name in labels.ids.tolist()]
+    lacking = [name for name in names if name not in role_of]
+    if lacking:
+        raise DataError(
+            f"{path} gives no role to {len(lacking):,} of {len(names):,} rows of {labels.source}, such as id {lacking[0]}. "
+            "Name the column that the split was made with as data.ids, or make the split again."
+        )
+    return Split(labels.ids, np.array([role_of[name] for name in names], dtype=object))
+
+
+def _cross_fitted(split: Split, members: Sequence[Member]) -> Split:
+    """Say of each row which member watches it (-1: none, the test role); all others learn from it."""
+    folds = np.full(len(split), -1, dtype=np.int64)
     for number, member in enumerate(members):
         folds[member.validation] = number
-    return folds
+    return dataclasses.replace(split, roles=np.where(folds < 0, "test", "train").astype(object), folds=folds)
 
 
 def _weights(recipe: Recipe, census: Census) -> ClassWeights | None:

@@ -199,7 +199,7 @@ def _announce(prepared: Prepared, watch: Watch) -> None:
     for sentence in (*prepared.ledger.sentences(), *prepared.ledger.warnings()):
         watch.say(sentence)
     for leak in prepared.leaks:
-        watch.say(f"Probable leak: {leak.sentence}")
+        watch.say(leak.sentence)
 
 
 def _device(name: str) -> torch.device:
