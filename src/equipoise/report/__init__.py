@@ -1,1 +1,71 @@
-"""report"""
+"""The report: figures, tables and words, rebuilt from a run folder at any time, without torch.
+
+Names are loaded when they are first used: figures need matplotlib, sentences do not.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from equipoise.report.overview import plot_run as plot_run
+    from equipoise.report.plots import plot_census as plot_census
+    from equipoise.report.plots import plot_learning_curves as plot_learning_curves
+    from equipoise.report.plots import plot_precision_recall as plot_precision_recall
+    from equipoise.report.plots import plot_reliability as plot_reliability
+    from equipoise.report.plots import plot_roc as plot_roc
+    from equipoise.report.plots import plot_thresholds as plot_thresholds
+    from equipoise.report.summary import next_steps as next_steps
+    from equipoise.report.summary import summarise as summarise
+    from equipoise.report.tables import census_table as census_table
+    from equipoise.report.tables import metrics_table as metrics_table
+    from equipoise.report.tables import run_table as run_table
+    from equipoise.report.view import RunView as RunView
+    from equipoise.report.write import write_report as write_report
+
+_HOME = {
+    "RunView": "view",
+    "census_table": "tables",
+    "metrics_table": "tables",
+    "next_steps": "summary",
+    "plot_census": "plots",
+    "plot_learning_curves": "plots",
+    "plot_precision_recall": "plots",
+    "plot_reliability": "plots",
+    "plot_roc": "plots",
+    "plot_run": "overview",
+    "plot_thresholds": "plots",
+    "run_table": "tables",
+    "summarise": "summary",
+    "write_report": "write",
+}
+
+__all__ = [
+    "RunView",
+    "census_table",
+    "metrics_table",
+    "next_steps",
+    "plot_census",
+    "plot_learning_curves",
+    "plot_precision_recall",
+    "plot_reliability",
+    "plot_roc",
+    "plot_run",
+    "plot_thresholds",
+    "run_table",
+    "summarise",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(importlib.import_module(f"equipoise.report.{_HOME[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'equipoise.report' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

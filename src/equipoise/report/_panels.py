@@ -1,0 +1,344 @@
+"""The drawing of single panels, which figures are put together from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equipoise.labels._rates import wilson_interval
+from equipoise.report._style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    MOST_CLASSES,
+    ORANGE,
+    RED,
+    class_rows,
+    line_looks,
+    shown,
+    thinned,
+)
+from equipoise.report._words import one_in, percent
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from equipoise.evidence import MetricTable
+    from equipoise.labels import Census
+    from equipoise.metrics import RankedClass
+    from equipoise.scores import Scores
+
+Floats: TypeAlias = NDArray[np.float64]
+Point: TypeAlias = tuple[float, float, float]  # recall, precision, false positive rate
+_BINS = 10
+
+
+def rarest(positives: NDArray[Any], most: int) -> list[int]:
+    """Return the indices of the `most` classes with the fewest positives, in the order of the classes."""
+    order = np.argsort(np.asarray(positives), kind="stable")[:most]
+    return sorted(int(index) for index in order)
+
+
+# --- counts
+
+
+def draw_prevalence(axes: Axes, census: Census) -> None:
+    """One dot per class with its interval, commonest first."""
+    chosen = rarest(census.positives, MOST_CLASSES)
+    chosen.sort(key=lambda index: -float(census.positives[index]))
+    low, high = census.prevalence_interval
+    for row, index in enumerate(chosen):
+        if census.positives[index] > 0:
+            axes.plot([low[index], high[index]], [row, row], color=BLUE, linewidth=2.2, alpha=0.45)
+            axes.plot(census.prevalence[index], row, "o", color=BLUE, markersize=6)
+    positive = census.prevalence[census.positives > 0]
+    axes.set_xscale("log")
+    axes.set_xlim(10 ** math.floor(math.log10(max(positive.min() * 0.7, 1e-9))) if len(positive) else 1e-3, 1.0)
+    axes.xaxis.set_major_formatter(lambda value, _: percent(value))
+    remarks = [
+        f"{int(census.positives[i]):,}  ({one_in(float(census.prevalence[i]))})"
+        if census.positives[i]
+        else "no positive"
+        for i in chosen
+    ]
+    class_rows(axes, [census.classes[index] for index in chosen], right=remarks)
+    left_out = len(census.classes) - len(chosen)
+    more = f", the {len(chosen)} rarest of {len(census.classes)} classes" if left_out else ""
+    axes.set_title(f"How common: {census.rows:,} {census.unit}{more}")
+    axes.set_xlabel("share of positives (logarithmic)")
+
+
+# --- training
+
+
+def epochs_of(events: Iterable[Mapping[str, Any]]) -> dict[int, list[Mapping[str, Any]]]:
+    """Return the epoch events of each member, in order."""
+    found: dict[int, list[Mapping[str, Any]]] = {}
+    for event in events:
+        if event.get("event") == "epoch":
+            found.setdefault(int(event.get("member", 0)), []).append(event)
+    return found
+
+
+def _series(events: Sequence[Mapping[str, Any]], key: str) -> tuple[list[int], list[float]]:
+    values = [math.nan if event.get(key) is None else float(event[key]) for event in events]
+    return [int(event["epoch"]) for event in events], values
+
+
+def draw_monitored(axes: Axes, epochs: Mapping[int, Sequence[Mapping[str, Any]]]) -> None:
+    """The watched metric of each member, with its best epoch."""
+    several = len(epochs) > 1
+    for events in epochs.values():
+        number, values = _series(events, "monitored")
+        best = int(events[-1].get("best_epoch") or 0)
+        axes.plot(number, values, color=BLUE, alpha=0.55 if several else 1.0, linewidth=1.3 if several else 1.8)
+        if best in number:
+            axes.plot(best, values[number.index(best)], "o", color=RED, markersize=5.5, zorder=3)
+    name = str(next(iter(epochs.values()))[0].get("monitor", "watched metric")).replace("_", " ")
+    axes.plot(
+        [],
+        [],
+        "o",
+        color=RED,
+        markersize=5.5,
+        label=f"best epoch{' of each of ' + str(len(epochs)) if several else ''}",
+    )
+    axes.set_title(f"Learning: {name} on held-out rows")
+    axes.set_xlabel("epoch")
+    axes.legend(loc="best", handlelength=1.0)
+    _whole_epochs(axes)
+
+
+def draw_training_loss(axes: Axes, epochs: Mapping[int, Sequence[Mapping[str, Any]]]) -> None:
+    """The training loss of each member."""
+    for events in epochs.values():
+        number, values = _series(events, "training_loss")
+        axes.plot(number, values, color=GREY, alpha=0.8, linewidth=1.3)
+    axes.set_title("Training loss")
+    axes.set_xlabel("epoch")
+    _whole_epochs(axes)
+
+
+def draw_positive_rate(axes: Axes, epochs: Mapping[int, Sequence[Mapping[str, Any]]], classes: Sequence[str]) -> None:
+    """How often each class is predicted at its best threshold of the epoch, the mean over members."""
+    rates = _mean_rates(epochs)
+    chosen = rarest(np.nan_to_num(rates[-1]), 7) if len(rates) else []
+    for index, look in zip(chosen, line_looks(len(chosen)), strict=True):
+        name = shown(classes[index], 18) if index < len(classes) else f"class {index}"
+        axes.plot(np.arange(1, len(rates) + 1), rates[:, index], label=name, **look)
+    axes.set_title("Rows predicted positive")
+    axes.set_xlabel("epoch")
+    axes.yaxis.set_major_formatter(lambda value, _: percent(value))
+    axes.set_ylim(bottom=0)
+    if chosen:
+        axes.legend(loc="best", handlelength=1.8)
+    _whole_epochs(axes)
+
+
+def _mean_rates(epochs: Mapping[int, Sequence[Mapping[str, Any]]]) -> Floats:
+    """(epochs, classes) mean over the members that were still training in that epoch."""
+    table = [[event.get("positive_rate") or [] for event in events] for events in epochs.values()]
+    width = max((len(rates) for events in table for rates in events), default=0)
+    length = max((len(events) for events in table), default=0)
+    filled = np.full((len(table), length, width), np.nan)
+    for member, events in enumerate(table):
+        for epoch, rates in enumerate(events):
+            filled[member, epoch, : len(rates)] = [math.nan if rate is None else rate for rate in rates]
+    counts = (~np.isnan(filled)).sum(axis=0)
+    return np.asarray(np.nansum(filled, axis=0) / np.where(counts, counts, np.nan))
+
+
+def _whole_epochs(axes: Axes) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
+    axes.set_xlim(left=min(1.0, axes.get_xlim()[1]) - 0.02 * axes.get_xlim()[1])
+
+
+# --- decisions
+
+
+def draw_threshold(axes: Axes, ranked: RankedClass, chosen: float, name: str) -> None:
+    """F1, precision and recall of one class against the threshold, with the chosen one and 0.5."""
+    axes.set_title(f"{shown(name)}  ({ranked.positives:,.0f} positives)")
+    if not ranked.positives:
+        _say(axes, "no positive: nothing to draw")
+        return
+    keep = thinned(len(ranked.values))
+    cuts, hits, alarms = ranked.values[keep], ranked.true_positives[keep], ranked.false_positives[keep]
+    recall, precision = hits / ranked.positives, hits / (hits + alarms)
+    f1 = 2 * hits / (hits + alarms + ranked.positives)
+    axes.plot(cuts, recall, color=GREEN, linewidth=1.3, label="recall")
+    axes.plot(cuts, precision, color=ORANGE, linewidth=1.3, label="precision")
+    axes.plot(cuts, f1, color=BLUE, linewidth=2.2, label="F1")
+    axes.axvline(0.5, color=GREY, linestyle=(0, (1.2, 1.5)), linewidth=1.2)
+    if math.isfinite(chosen) and chosen > 0:
+        axes.axvline(chosen, color=BLACK, linewidth=1.2)
+        place = ("left", 4) if chosen < 0.12 else ("right", -4)
+        axes.annotate(
+            f"{chosen:.3g}", (chosen, 1.0), xycoords=("data", "axes fraction"), xytext=(place[1], -3),
+            textcoords="offset points", ha=place[0], va="top", fontsize=9, color=BLACK,
+        )  # fmt: skip
+    axes.set_xscale("log")
+    axes.set_xlim(max(1e-4, float(np.quantile(ranked.values, 0.02)) * 0.8), 1.0)
+    axes.set_ylim(0, 1.02)
+    axes.set_xlabel("threshold (dotted: 0.5)")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.xaxis.set_minor_formatter(lambda *_: "")
+
+
+def operating_point(truth: Floats, predicted: NDArray[np.bool_]) -> Point | None:
+    """Return recall, precision and false positive rate of a cut; None where one of them has no meaning."""
+    positives, negatives, called = float((truth == 1).sum()), float((truth == 0).sum()), float(predicted.sum())
+    if not positives * negatives * called:
+        return None
+    hits = float((predicted & (truth == 1)).sum())
+    return hits / positives, hits / called, (called - hits) / negatives
+
+
+def draw_precision_recall(axes: Axes, ranked: RankedClass, point: Point | None) -> None:
+    """Precision against recall of one class in steps, its prevalence, and the operating point."""
+    value = ranked.average_precision()
+    axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.02))
+    if math.isnan(value):
+        _say(axes, "not evaluable")
+        return
+    found = np.flatnonzero(np.diff(ranked.true_positives, prepend=0.0))  # average precision sums over these points
+    keep = found[thinned(len(found))]
+    hits, alarms = ranked.true_positives[keep], ranked.false_positives[keep]
+    recall = np.concatenate([[0.0], hits / ranked.positives])
+    precision = hits / (hits + alarms)
+    prevalence = ranked.positives / (ranked.positives + ranked.negatives)
+    axes.axhline(prevalence, color=GREY, linewidth=1.0, linestyle=(0, (4, 2)))
+    axes.plot(recall, np.concatenate([precision[:1], precision]), drawstyle="steps-pre", color=BLUE, linewidth=1.5)
+    _curve_notes(
+        axes, f"AP {value:.2f}\nchance {prevalence:.2g}", None if point is None else (point[0], point[1]), 0.96
+    )
+
+
+def draw_roc(axes: Axes, ranked: RankedClass, point: Point | None) -> None:
+    """True against false positive rate of one class, chance, and the operating point."""
+    value = ranked.auc()
+    axes.set(xlabel="false positive rate", ylabel="recall", xlim=(-0.02, 1.02), ylim=(0, 1.02))
+    if math.isnan(value):
+        _say(axes, "not evaluable")
+        return
+    keep = thinned(len(ranked.values))
+    rates = [np.concatenate([[0.0], counts[keep]]) for counts in (ranked.false_positives, ranked.true_positives)]
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1.0, linestyle=(0, (4, 2)))
+    axes.plot(rates[0] / ranked.negatives, rates[1] / ranked.positives, color=BLUE, linewidth=1.5)
+    _curve_notes(axes, f"AUC {value:.2f}", None if point is None else (point[2], point[0]), 0.16)
+
+
+def _curve_notes(axes: Axes, text: str, point: tuple[float, float] | None, height: float) -> None:
+    axes.text(0.97, height, text, transform=axes.transAxes, ha="right", va="top", fontsize=9, color=BLACK)
+    if point is not None:
+        axes.plot(*point, "o", color=RED, markersize=6.5, markeredgecolor="white", zorder=3)
+
+
+def _say(axes: Axes, text: str) -> None:
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=GREY)
+
+
+# --- judgement
+
+RULES = {
+    "rule": ("fitted thresholds", BLUE, "o", 7.0),
+    "half": ("cut at 0.5", ORANGE, "D", 5.5),
+    "never": ("always no", GREY, "|", 9.0),
+}
+
+
+def draw_f1(axes: Axes, tables: Mapping[str, MetricTable]) -> None:
+    """F1 of every class and of their mean under each rule, with intervals."""
+    table = tables["rule"]
+    support = np.array([table.row("f1", name).support for name in table.classes])
+    chosen = rarest(support, MOST_CLASSES - 1)
+    chosen.sort(key=lambda index: -int(support[index]))
+    names = [table.classes[index] for index in chosen]
+    several = len(names) > 1
+    rows: list[str | None] = [None, *names] if several else [*names]
+    exclusive = table.task in ("multiclass", "ordinal")
+    drawn = [key for key in RULES if key in tables]
+    for place, key in enumerate(drawn):
+        label, colour, marker, size = RULES[key]
+        label = {"rule": "most likely class", "never": "always the commonest"}.get(key, label) if exclusive else label
+        offset = (place - (len(drawn) - 1) / 2) * 0.24
+        for row, name in enumerate(rows):
+            found = tables[key].row("macro_f1" if name is None else "f1", name)
+            if not math.isnan(found.low):
+                axes.plot([found.low, found.high], [row + offset] * 2, color=colour, linewidth=2.2, alpha=0.4)
+            axes.plot(
+                found.value,
+                row + offset,
+                marker,
+                color=colour,
+                markersize=size,
+                markeredgewidth=1.6 if marker == "|" else 0,
+            )
+        axes.plot(
+            [],
+            [],
+            marker,
+            color=colour,
+            markersize=size,
+            linestyle="none",
+            markeredgewidth=1.6 if marker == "|" else 0,
+            label=label,
+        )
+    remarks = ["mean" if name is None else f"{table.row('f1', name).support:,}" for name in rows]
+    class_rows(axes, ["macro-F1" if name is None else name for name in rows], right=remarks)
+    if several:
+        axes.axhline(0.5, color="#CCCCCC", linewidth=1.0)
+    highest = max((tables[key].row("f1", name).high for key in drawn for name in names), default=1.0)
+    axes.set_xlim(-0.02, 1.0 if math.isnan(highest) else min(1.0, max(0.3, 1.12 * highest)))
+    axes.set_title(f"F1 on {table.cases:,} {table.role} rows, {percent(table.level)} intervals")
+    axes.set_xlabel("F1 (right: positives)")
+    axes.legend(
+        loc="upper center", bbox_to_anchor=(0.45, -0.16), ncols=len(drawn), handletextpad=0.2, columnspacing=1.2
+    )
+
+
+def draw_reliability(axes: Axes, scores: Scores) -> None:
+    """Observed frequency against predicted probability, all classes pooled, in bins of equal expected positives."""
+    predicted, observed, low, high = reliability_bins(scores)
+    shows = observed > 0
+    floor = 0.5 * float(min(predicted.min(initial=1.0), observed[shows].min(initial=1.0)))
+    floor = 10 ** math.floor(math.log10(max(floor, 1e-6)))
+    axes.plot([floor, 1], [floor, 1], color=GREY, linewidth=1.0, linestyle=(0, (4, 2)), label="means what it says")
+    axes.vlines(predicted, np.maximum(low, floor), high, color=BLUE, alpha=0.4, linewidth=2.2)
+    axes.plot(predicted[shows], observed[shows], "o", color=BLUE, markersize=6, label="observed")
+    axes.set(xscale="log", yscale="log", xlim=(floor, 1.05), ylim=(floor, 1.05))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(lambda value, _: percent(value))
+    axes.set_title("Do probabilities mean what they say?")
+    axes.set(xlabel="predicted probability", ylabel="observed share")
+    axes.legend(loc="upper left", handlelength=1.6)
+
+
+def reliability_bins(scores: Scores, bins: int = _BINS) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return mean predicted probability, observed frequency and its 95 % interval per bin, classes pooled.
+
+    Bins are cut so that each holds the same sum of predicted probabilities: with equal counts, nearly all bins of a
+    rare class would hold no positive.
+    """
+    truth, probabilities = scores.table().ravel(), scores.probability_table().ravel()
+    known = ~np.isnan(truth)
+    order = np.argsort(probabilities[known], kind="stable")
+    truth, probabilities = truth[known][order], probabilities[known][order]
+    expected = np.cumsum(probabilities)
+    if not len(expected) or expected[-1] <= 0:
+        empty = np.zeros(0)
+        return empty, empty, empty, empty
+    edges = np.searchsorted(expected, np.linspace(0, expected[-1], bins + 1)[1:-1])
+    starts = np.unique(np.concatenate([[0], edges]))
+    counts = np.diff(np.append(starts, len(truth)))
+    starts, counts = starts[counts > 0], counts[counts > 0]
+    hits = np.add.reduceat(truth, starts)
+    low, high = wilson_interval(hits, counts)
+    return np.add.reduceat(probabilities, starts) / counts, hits / counts, low, high

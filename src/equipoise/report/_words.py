@@ -1,0 +1,32 @@
+"""Numbers in words, the same in tables, figures and sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from equipoise.balance._words import one_in
+
+__all__ = ["joined", "one_in", "percent"]
+
+
+def percent(share: float) -> str:
+    """Return a share as a percentage with as many digits as it needs.
+
+    Example:
+        >>> percent(0.5), percent(0.034), percent(0.00021)
+        ('50 %', '3.4 %', '0.021 %')
+    """
+    return f"{100 * share:.2g} %" if share < 0.995 else f"{100 * share:.0f} %"
+
+
+def joined(parts: Sequence[str], most: int = 6) -> str:
+    """Return parts as a list in a sentence.
+
+    Example:
+        >>> joined(["a", "b", "c"]), joined(["a"]), joined(["a", "b", "c", "d"], most=2)
+        ('a, b and c', 'a', 'a, b and 2 more')
+    """
+    shown = list(parts[:most])
+    if len(parts) > most:
+        return f"{', '.join(shown)} and {len(parts) - most} more"
+    return f"{', '.join(shown[:-1])} and {shown[-1]}" if len(shown) > 1 else "".join(shown)

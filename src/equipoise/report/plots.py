@@ -1,0 +1,142 @@
+"""Figures of one record each: a census, the events of a training, scores with a rule.
+
+Every function returns a matplotlib `Figure` that belongs to no window; nothing here needs a display or changes pyplot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from equipoise._checks import ArgumentError
+from equipoise.metrics import rank_class
+from equipoise.report import _panels as panels
+from equipoise.report._style import MOST_CLASSES, class_grid, house_style, new_figure, set_heading, shown
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from equipoise.decision import DecisionRule
+    from equipoise.labels import Census
+    from equipoise.scores import Scores
+
+
+def plot_census(census: Census) -> Figure:
+    """Return a figure of the prevalence of every class with its 95 % interval, on a logarithmic axis.
+
+    Args:
+        census: from `count_labels`. Of more than 24 classes the rarest are shown.
+    """
+    with house_style():
+        rows = min(len(census.classes), MOST_CLASSES)
+        figure, axes = new_figure(8.0, 1.5 + 0.3 * rows)
+        panels.draw_prevalence(axes[0, 0], census)
+    return figure
+
+
+def plot_learning_curves(events: Iterable[Mapping[str, Any]], classes: Sequence[str] = ()) -> Figure:
+    """Return a figure of the watched metric, the training loss and the predicted-positive rate by epoch.
+
+    Args:
+        events: from `Run.events`; only those with ``"event": "epoch"`` are read.
+        classes: names, in the order of the rates in the events.
+
+    Raises:
+        ArgumentError: no epoch is among the events.
+    """
+    epochs = panels.epochs_of(events)
+    if not epochs:
+        raise ArgumentError("plot_learning_curves found no epoch in the events. Train first, or pass Run.events().")
+    with house_style():
+        figure, axes = new_figure(11.0, 3.4, 1, 3)
+        panels.draw_monitored(axes[0, 0], epochs)
+        panels.draw_training_loss(axes[0, 1], epochs)
+        panels.draw_positive_rate(axes[0, 2], epochs, classes)
+    return figure
+
+
+def plot_thresholds(scores: Scores, rule: DecisionRule) -> Figure:
+    """Return a figure of F1, precision and recall against the threshold, one panel per class.
+
+    The chosen threshold and 0.5 are marked. The curves are those of `scores`: on the validation role the chosen
+    threshold is at its own maximum, on the test role it shows how well it carried over.
+
+    Args:
+        scores: binary or multilabel. Of more than 24 classes the rarest are shown.
+        rule: from `fit_decision`.
+
+    Raises:
+        ArgumentError: the rule has no thresholds: one-of-many tasks take the most likely class.
+    """
+    if rule.thresholds is None:
+        raise ArgumentError("plot_thresholds needs a rule with thresholds; this one takes the most likely class.")
+    natural = rule.apply(scores).scores
+    truth, probabilities = natural.table(), natural.probability_table()
+    chosen = panels.rarest(np.nansum(truth, axis=0), MOST_CLASSES)
+    with house_style():
+        figure, axes = class_grid(len(chosen), 3.6, 2.6, 3)
+        for index, panel in zip(chosen, axes, strict=True):
+            ranked = rank_class(truth[:, index], probabilities[:, index])
+            panels.draw_threshold(panel, ranked, float(rule.thresholds[index]), scores.classes[index])
+        axes[0].legend(loc="best", handlelength=1.6)
+        set_heading(figure, f"What a threshold does, on the {scores.role} role")
+    return figure
+
+
+def plot_precision_recall(scores: Scores, rule: DecisionRule | None = None) -> Figure:
+    """Return a figure of precision against recall, one panel per class; the dashed line is its prevalence: chance.
+
+    Each panel has the average precision. Steps, not slopes: precision does not move in a straight line between points.
+
+    Args:
+        scores: of any task; one-of-many classes are taken one against the rest.
+        rule: its operating points are marked when given.
+    """
+    return _plot_curves(scores, rule, panels.draw_precision_recall, "Precision and recall")
+
+
+def plot_roc(scores: Scores, rule: DecisionRule | None = None) -> Figure:
+    """Return a figure of the true against the false positive rate, one panel per class; the diagonal is chance.
+
+    Each panel has the area under the curve. The curves are drawn from scores, never from predictions already cut.
+
+    Args:
+        scores: of any task; one-of-many classes are taken one against the rest.
+        rule: its operating points are marked when given.
+    """
+    return _plot_curves(scores, rule, panels.draw_roc, "ROC")
+
+
+def _plot_curves(scores: Scores, rule: DecisionRule | None, draw: Any, title: str) -> Figure:
+    natural = scores if rule is None else rule.apply(scores).scores
+    truth, ranking, probabilities = natural.table(), natural.ranking_table(), natural.probability_table()
+    chosen = panels.rarest(np.nansum(truth, axis=0), MOST_CLASSES)
+    with house_style():
+        figure, axes = class_grid(len(chosen), 2.5, 2.35, 4)
+        for index, panel in zip(chosen, axes, strict=True):
+            point = None
+            if rule is not None and rule.thresholds is not None:
+                known = ~np.isnan(truth[:, index])
+                cut = probabilities[known, index] >= rule.thresholds[index]
+                point = panels.operating_point(truth[known, index], cut)
+            panel.set_title(shown(scores.classes[index], 22))
+            draw(panel, rank_class(truth[:, index], ranking[:, index]), point)
+        set_heading(figure, f"{title}, on the {scores.role} role")
+    return figure
+
+
+def plot_reliability(scores: Scores) -> Figure:
+    """Return a figure of observed frequency against predicted probability, all classes pooled, on logarithmic axes.
+
+    Bins hold equal numbers of expected positives, so that rare classes have points too; bars are 95 % intervals
+    (Wilson). On the diagonal a probability means what it says.
+
+    Args:
+        scores: at natural prevalence.
+    """
+    with house_style():
+        figure, axes = new_figure(5.2, 4.6)
+        panels.draw_reliability(axes[0, 0], scores)
+    return figure

@@ -1,0 +1,200 @@
+"""What happened, in one paragraph of plain words."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from equipoise.report._words import joined, one_in
+from equipoise.report.view import RunView
+
+if TYPE_CHECKING:
+    from equipoise.evidence import MetricRow
+    from equipoise.runs import Run
+
+FEW = 10  # positives below which a figure of a class says next to nothing
+_MANY_CLASSES = 5
+
+
+def headline(view: RunView) -> str:
+    """Return the run in one line: its name, the macro-F1 of the test role, and what costs nothing beside it."""
+    if "rule" not in view.metrics:
+        return f"{view.recipe.name}: {view.census.rows:,} {view.census.unit}, {_classes(len(view.census.classes))}"
+    beside = [f"{_rival_name(view, key)} {_plain_value(view, key)}" for key in _RIVALS if key in view.metrics]
+    return f"{view.recipe.name}: test {_f1_name(view)} {_value(view, 'rule')}; {', '.join(beside)}"
+
+
+def summarise(run: Run | RunView) -> str:
+    """Return one paragraph on what happened in a run: data, corrections, thresholds, result, doubts, next step.
+
+    It is made from the run folder alone. Figures are those of the test role.
+
+    Raises:
+        RunError: the run has not come so far as to count its labels.
+    """
+    view = run if isinstance(run, RunView) else RunView.read(run)
+    return " ".join(
+        [*_data(view), *_correction(view), *_training(view), *_decision(view), *_result(view), *_doubts(view)]
+    )
+
+
+def next_steps(view: RunView) -> list[tuple[str, str]]:
+    """Return what to do next, as pairs of a purpose and a command."""
+    folder = view.path
+    steps = []
+    if view.rule is not None:
+        steps.append(("Use the model on a new table", f"equipoise predict {folder} NEW.csv"))
+    if "rule" in view.metrics:
+        steps.append(("See every metric with its interval", f"equipoise evaluate {folder}"))
+    retrain = f"equipoise train {folder / 'recipe.yaml'} --out {folder}-weighted --set balance.weights.scheme"
+    if view.weights is None and view.recipe.loss.name != "focal":
+        steps.append(("See whether class weights help on this data", f"{retrain}=sqrt"))
+    elif view.weights is not None:
+        plain = retrain.replace("-weighted", "-plain")
+        steps.append(("See whether the weights helped on this data", f"{plain}=none"))
+    return steps
+
+
+def _data(view: RunView) -> list[str]:
+    census = view.census
+    groups = "" if census.groups is None else f" of {census.groups:,} groups, each kept whole in one role"
+    said = [f"{census.rows:,} {census.unit}{groups}, {_classes(len(census.classes))} ({census.task})."]
+    known = [i for i in range(len(census.classes)) if census.positives[i] > 0]
+    if known:
+        ends = sorted(known, key=lambda i: float(census.prevalence[i]))
+        rare, common = ends[0], ends[-1]
+        text = f"{census.classes[rare]} is the rarest: {_count(view, rare)}"
+        said.append(
+            f"{text}; {census.classes[common]} the commonest: {_count(view, common)}." if len(ends) > 1 else f"{text}."
+        )
+    unknown = int(census.unknowns.sum())
+    if unknown:
+        said.append(f"{unknown:,} labels are unknown and were left out, never taken as negative.")
+    return said
+
+
+def _count(view: RunView, index: int) -> str:
+    return f"{int(view.census.positives[index]):,} positives ({one_in(float(view.census.prevalence[index]))})"
+
+
+def _correction(view: RunView) -> list[str]:
+    focal = view.recipe.loss.name == "focal"
+    if view.weights is None and not focal:
+        return ["The loss was left as it is; imbalance is met by thresholds alone."]
+    said = []
+    if view.weights is not None:
+        heaviest = int(np.argmax(view.weights.values))
+        text = view.weights.sentences()[heaviest].rstrip(".")
+        said.append(f"The loss was weighted by the scheme {view.weights.scheme}: {text[0].lower()}{text[1:]}.")
+    if focal:
+        said.append(f"Focal loss (gamma {view.recipe.loss.gamma:g}) turned it to the hard cases.")
+    said.append("What that does to probabilities was undone: all below are at the natural prevalence.")
+    return said
+
+
+def _training(view: RunView) -> list[str]:
+    if not view.events:
+        return []
+    model, members = view.recipe.model.name, view.members
+    if members > 1:
+        turns = "took turns: each row outside the test role was scored by one that never saw it"
+        return [f"{members} models ({model}) {turns}."]
+    return [f"One model ({model}) was trained, and watched on the validation role."]
+
+
+def _decision(view: RunView) -> list[str]:
+    rule = view.rule
+    if rule is None:
+        return ["No decision rule was fitted yet."]
+    if rule.thresholds is None:
+        return ["The most likely class is predicted."]
+    cuts = [
+        f"{name} from {value:.2g}" for name, value in zip(rule.classes, rule.thresholds.tolist(), strict=True)
+        if math.isfinite(value) and value > 0
+    ]  # fmt: skip
+    rows = "" if rule.fitted_on is None else f" on {rule.fitted_on.rows:,} validation rows"
+    aim = rule.maximize.replace("_", " ").replace("f1", "F1")
+    if len(cuts) > _MANY_CLASSES:
+        finite = [value for value in rule.thresholds.tolist() if math.isfinite(value) and value > 0]
+        return [f"Thresholds chosen for {aim}{rows} lie between {min(finite):.2g} and {max(finite):.2g}."]
+    return [f"Positive is predicted at a probability, chosen for {aim}{rows}, of: {joined(cuts)}."] if cuts else []
+
+
+_RIVALS = ("half", "never")
+
+
+def _result(view: RunView) -> list[str]:
+    if "rule" not in view.metrics:
+        return ["There is no test role, so nothing was judged: keep rows aside before believing anything."]
+    table = view.metrics["rule"]
+    best = _row(view, "rule")
+    beside = [f"{_rival(view, key)} {_value(view, key)}" for key in _RIVALS if key in view.metrics]
+    text = f"On {table.cases:,} test rows {_f1_name(view)} is {_value(view, 'rule')}; {joined(beside)}."
+    said = [text]
+    if "half" in view.metrics and not math.isnan(best.low):
+        half = _row(view, "half")
+        if best.low > half.value:
+            said.append("The thresholds are what made the difference: the model is the same.")
+        elif best.high < half.value:
+            said.append(
+                "Here the fitted thresholds did worse than 0.5: too few positives to fit them on, or the roles differ."
+            )
+        else:
+            said.append("The gain over 0.5 is within the interval, so it may be chance.")
+    return said
+
+
+def _rival(view: RunView, key: str) -> str:
+    return f"{'the same model ' if key == 'half' else ''}{_rival_name(view, key)} has"
+
+
+def _rival_name(view: RunView, key: str) -> str:
+    if key == "half":
+        return "cut at 0.5"
+    return "always no" if view.census.task in ("binary", "multilabel") else "always the commonest class"
+
+
+def _doubts(view: RunView) -> list[str]:
+    if "rule" not in view.metrics:
+        return []
+    table = view.metrics["rule"]
+    rows = [table.row("f1", name) for name in table.classes]
+    unjudged = [row for row in rows if math.isnan(row.value)]
+    few = [row for row in rows if 0 < row.support < FEW and not math.isnan(row.value)]
+    never = [row for row in rows if "never predicted" in row.note]
+    said = []
+    if unjudged:
+        said.append(f"Could not be judged: {joined([f'{row.class_name} ({row.note})' for row in unjudged])}.")
+    if few:
+        names = joined([f"{row.class_name} ({row.support})" for row in few])
+        said.append(f"Too few test positives to rely on: {names}. More cases, or folds, would tell.")
+    if never:
+        said.append(f"Never predicted on the test role: {joined([str(row.class_name) for row in never])}.")
+    return said
+
+
+def _row(view: RunView, key: str) -> MetricRow:
+    return view.metrics[key].row("macro_f1")
+
+
+def _value(view: RunView, key: str) -> str:
+    row = _row(view, key)
+    if math.isnan(row.value):
+        return "not evaluable"
+    interval = "" if math.isnan(row.low) or row.low == row.high else f" [{row.low:.3f}, {row.high:.3f}]"
+    return f"{row.value:.3f}{interval}" if row.value else "0"
+
+
+def _plain_value(view: RunView, key: str) -> str:
+    value = _row(view, key).value
+    return "not evaluable" if math.isnan(value) else f"{value:.3f}" if value else "0"
+
+
+def _f1_name(view: RunView) -> str:
+    return "F1" if len(view.census.classes) == 1 else "macro-F1"
+
+
+def _classes(count: int) -> str:
+    return "one class" if count == 1 else f"{count} classes"

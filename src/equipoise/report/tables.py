@@ -1,0 +1,122 @@
+"""Tables for the terminal. Names from data are shown as they are, never read as markup."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from equipoise.report._words import one_in, percent
+from equipoise.report.summary import FEW
+from equipoise.report.view import RunView
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from equipoise.evidence import MetricRow, MetricTable
+    from equipoise.labels import Census
+    from equipoise.runs import Run
+
+_HEADS = {"rule": "fitted thresholds", "half": "cut at 0.5", "never": "always no"}
+
+
+def census_table(census: Census) -> Table:
+    """Return a table of the classes: positives, prevalence with its interval, negatives per positive, unknowns, groups.
+
+    Args:
+        census: from `count_labels`.
+    """
+    table = _table(f"{census.rows:,} {census.unit}, {len(census.classes)} classes, {census.task}")
+    groups = census.groups_per_class
+    heads = [
+        "positives",
+        "prevalence",
+        "95 % interval",
+        "one in",
+        "unknown",
+        *(["groups"] if groups is not None else []),
+    ]
+    _columns(table, "class", heads)
+    low, high = census.prevalence_interval
+    for index, name in enumerate(census.classes):
+        share = float(census.prevalence[index])
+        known = not math.isnan(share)
+        cells = [
+            f"{int(census.positives[index]):,}",
+            percent(share) if known else "-",
+            f"{percent(float(low[index]))} to {percent(float(high[index]))}" if known else "-",
+            one_in(share) if known else "nothing known",
+            f"{int(census.unknowns[index]):,}",
+            *([f"{int(groups[index]):,}"] if groups is not None else []),
+        ]
+        _row(table, name, cells, dim=not census.positives[index])
+    return table
+
+
+def metrics_table(tables: Mapping[str, MetricTable], metric: str = "f1") -> Table:
+    """Return a table of one metric by class and on average, under each rule that was judged.
+
+    Args:
+        tables: by rule, as a run stores them; ``{"rule": table}`` for one.
+        metric: such as ``"f1"`` or ``"recall"``.
+
+    Raises:
+        ArgumentError: the tables do not have that metric.
+    """
+    first = next(iter(tables.values()))
+    exclusive = first.task in ("multiclass", "ordinal")
+    heads = dict(_HEADS) | ({"rule": "most likely", "never": "always commonest"} if exclusive else {})
+    table = _table(f"{metric} on the {first.role} role: {first.headline()}")
+    _columns(table, "class", ["positives", *(heads.get(name, name) for name in tables)])
+    for name in first.classes:
+        rows = [judged.row(metric, name) for judged in tables.values()]
+        few = rows[0].support < FEW
+        _row(table, name, [f"{rows[0].support:,}", *(_cell(row) for row in rows)], dim=few)
+    if len(first.classes) > 1:
+        table.add_section()
+        rows = [judged.row(f"macro_{metric}") for judged in tables.values()]
+        _row(table, f"macro ({rows[0].evaluable} classes)", ["", *(_cell(row) for row in rows)])
+    return table
+
+
+def run_table(run: Run | RunView) -> Table:
+    """Return the test metrics of a run that people ask for first, one line each, under each rule that was judged."""
+    view = run if isinstance(run, RunView) else RunView.read(run)
+    table = _table(view.recipe.name)
+    if not view.metrics:
+        _columns(table, "no test role: nothing was judged", [])
+        return table
+    first = next(iter(view.metrics.values()))
+    _columns(table, f"test, {first.cases:,} rows", [_HEADS.get(name, name) for name in view.metrics])
+    names = [row.name for row in (first.overall() or first.of_class(first.classes[0]))]
+    for name in names:
+        _row(table, name, [_cell(judged.row(name)) for judged in view.metrics.values()])
+    return table
+
+
+def _table(title: str) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    return Table(title=Text(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+
+
+def _columns(table: Table, first: str, others: list[str]) -> None:
+    from rich.text import Text
+
+    table.add_column(Text(first))
+    for head in others:
+        table.add_column(Text(head), justify="right")
+
+
+def _row(table: Table, name: str, cells: list[str], *, dim: bool = False) -> None:
+    from rich.text import Text
+
+    table.add_row(Text(" ".join(name.split())), *(Text(cell) for cell in cells), style="dim" if dim else None)
+
+
+def _cell(row: MetricRow) -> str:
+    if math.isnan(row.value):
+        return row.note or "not evaluable"
+    return f"{row.value:.3f}" + ("" if math.isnan(row.low) else f" [{row.low:.3f}, {row.high:.3f}]")

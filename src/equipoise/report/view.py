@@ -1,0 +1,77 @@
+"""What a run folder says, as records. Read without torch."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from equipoise.balance import ClassWeights, Ledger
+from equipoise.decision import DecisionRule, read_rule
+from equipoise.evidence import MetricTable
+from equipoise.labels import Census
+from equipoise.recipe import Recipe, read_recipe
+from equipoise.scores import Scores, read_scores
+
+if TYPE_CHECKING:
+    from equipoise.runs import Run
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RunView:
+    """The records of a run; what it does not have yet is None or empty.
+
+    Attributes:
+        path: the run folder. recipe: what it was told. census: of all rows.
+        weights: of the loss, or None. ledger: corrections in force, or None before training.
+        rule: fitted on the validation role. scores: by role, as the model gave them.
+        metrics: of the test role, by rule: ``rule`` (fitted), ``half`` (cut at 0.5), ``never`` (always no).
+        events: of the training.
+    """
+
+    path: Path
+    recipe: Recipe
+    census: Census
+    weights: ClassWeights | None
+    ledger: Ledger | None
+    rule: DecisionRule | None
+    scores: Mapping[str, Scores]
+    metrics: Mapping[str, MetricTable]
+    events: tuple[Mapping[str, Any], ...]
+
+    @classmethod
+    def read(cls, run: Run) -> RunView:
+        """Read the records of a run folder.
+
+        Raises:
+            RunError: the run has not come so far as to count its labels.
+            DataError: a file is damaged.
+        """
+        census = Census.from_dict(run.read_record("census"))
+        weights = run.read_record("weights") if run.has_record("weights") else None
+        metrics = run.read_record("metrics") if run.has_record("metrics") else {}
+        return cls(
+            path=run.path,
+            recipe=read_recipe(run.file("recipe.yaml")),
+            census=census,
+            weights=None if weights is None else ClassWeights.from_dict(weights),
+            ledger=Ledger.from_dict(run.read_record("ledger")) if run.has_record("ledger") else None,
+            rule=read_rule(run.file("decision.json")) if run.has_record("decision") else None,
+            scores={
+                role: read_scores(run.scores_file(role), role=role, task=census.task) for role in run.scores_roles()
+            },
+            metrics={name: MetricTable.from_dict(table) for name, table in (metrics or {}).items()},
+            events=tuple(run.events()),
+        )
+
+    def natural(self, role: str) -> Scores | None:
+        """Return the scores of a role at natural prevalence, or None when there are none."""
+        scores = self.scores.get(role)
+        return scores if scores is None or self.rule is None else self.rule.apply(scores).scores
+
+    @property
+    def members(self) -> int:
+        """How many members were trained."""
+        numbers = {event.get("member", 0) for event in self.events if event.get("event") == "epoch"}
+        return max(1, len(numbers))

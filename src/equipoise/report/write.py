@@ -1,0 +1,111 @@
+"""Writing the report of a run, from the run folder alone."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from equipoise._files import write_text
+from equipoise.report import plots
+from equipoise.report._panels import epochs_of
+from equipoise.report._style import write_figure
+from equipoise.report._words import one_in, percent
+from equipoise.report.overview import plot_run
+from equipoise.report.summary import headline, next_steps, summarise
+from equipoise.report.view import RunView
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from equipoise.evidence import MetricRow
+    from equipoise.runs import Run
+
+
+def write_report(run: Run) -> Path:
+    """Write the figures and summary.md of a run; return the path of the overview figure.
+
+    Nothing is trained and torch is not imported: the run folder has all that is needed. Figures of what the run does
+    not have (scores, epochs) are left out.
+
+    Raises:
+        RunError: the run has not come so far as to count its labels, or the disk is full.
+        DataError: a file of the run is damaged.
+    """
+    view = RunView.read(run)
+    drawn = {"run": plot_run(view)} | _figures(view)
+    for name, figure in drawn.items():
+        write_figure(figure, run.file(f"figures/{name}.png"))
+    write_text(run.file("summary.md"), markdown(view, list(drawn)))
+    return run.file("figures/run.png")
+
+
+def _figures(view: RunView) -> dict[str, Figure]:
+    found = {"census": plots.plot_census(view.census)}
+    if epochs_of(view.events):
+        found["learning"] = plots.plot_learning_curves(view.events, view.census.classes)
+    validation, test = view.scores.get("validation"), view.scores.get("test")
+    if validation is not None and view.rule is not None and view.rule.thresholds is not None:
+        found["thresholds"] = plots.plot_thresholds(validation, view.rule)
+    if test is not None:
+        found["precision_recall"] = plots.plot_precision_recall(test, view.rule)
+        found["roc"] = plots.plot_roc(test, view.rule)
+    return found
+
+
+def markdown(view: RunView, figures: list[str]) -> str:
+    """Return the report as Markdown: the paragraph, the tables, the figures and what to do next."""
+    parts = [f"# {_cell(headline(view))}", _cell(summarise(view)), "![Overview](figures/run.png)", _census_lines(view)]
+    if "rule" in view.metrics:
+        parts += [_metric_lines(view), *view.metrics["rule"].notes]
+    if view.ledger is not None:
+        said = [*view.ledger.sentences(), *view.ledger.warnings()]
+        parts += ["## Corrections", "\n".join(f"- {_cell(sentence)}" for sentence in said)] if said else []
+    parts.append("\n".join(f"![{name}](figures/{name}.png)" for name in figures if name != "run"))
+    steps = "\n".join(f"- {purpose}: `{command}`" for purpose, command in next_steps(view))
+    parts += ["## Next", steps]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _census_lines(view: RunView) -> str:
+    census = view.census
+    lines = ["## Classes", "", "| class | positives | prevalence | one in | unknown |", "|---|---:|---:|---:|---:|"]
+    for index, name in enumerate(census.classes):
+        share = float(census.prevalence[index])
+        said = ("-", "nothing known") if math.isnan(share) else (percent(share), one_in(share))
+        counts = (int(census.positives[index]), int(census.unknowns[index]))
+        lines.append(f"| {_cell(name)} | {counts[0]:,} | {said[0]} | {said[1]} | {counts[1]:,} |")
+    return "\n".join(lines)
+
+
+def _metric_lines(view: RunView) -> str:
+    table = view.metrics["rule"]
+    heads = {"rule": "fitted rule", "half": "cut at 0.5", "never": "always no"}
+    columns = list(view.metrics)
+    lines = [
+        "## Test metrics",
+        "",
+        table.headline(),
+        "",
+        f"| | {' | '.join(heads.get(name, name) for name in columns)} |",
+        f"|---|{'---:|' * len(columns)}",
+    ]
+    for row in table.rows:
+        name = row.name if row.class_name is None else f"{row.name}, {row.class_name} ({row.support:,} positives)"
+        cells = [_figure(view.metrics[column].row(row.name, row.class_name)) for column in columns]
+        lines.append(f"| {_cell(name)} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _figure(row: MetricRow) -> str:
+    if math.isnan(row.value):
+        return _cell(row.note or "not evaluable")
+    return f"{row.value:.3f}" + ("" if math.isnan(row.low) else f" [{row.low:.3f}, {row.high:.3f}]")
+
+
+def _cell(text: str) -> str:
+    """Text from data inside Markdown: no cell, line or tag of its own."""
+    flat = " ".join(text.split())
+    for sign in ("\\", "|", "<", ">", "*", "_", "`", "["):
+        flat = flat.replace(sign, "\\" + sign)
+    return flat
