@@ -141,16 +141,30 @@ class LabelTally:
 
 def distinct_rows(keys: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
     """Return the distinct rows of (rows, words) and how often each occurs."""
-    if keys.shape[0] == 0:
-        return keys, np.zeros(0, np.int64)
+    codes = _row_codes(keys)
+    _, first, counts = np.unique(codes, return_index=True, return_counts=True)
+    return keys[first], counts
+
+
+def distinct_codes(*tables: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the first row of each distinct pattern of flags, and (rows,) the number of the pattern of each row.
+
+    Patterns are numbered in an order that does not depend on the order of the rows.
+    """
+    _, first, codes = np.unique(
+        _row_codes(np.column_stack([packed(table) for table in tables])), return_index=True, return_inverse=True
+    )
+    return first, codes.reshape(-1)
+
+
+def _row_codes(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
     codes = np.zeros(len(keys), np.int64)
     for word in range(keys.shape[1]):
         column, inverse = np.unique(keys[:, word], return_inverse=True)
         if len(column) > 1:
-            codes = codes * len(column) + inverse.reshape(-1)
-            codes = np.unique(codes, return_inverse=True)[1].reshape(-1)
-    _, first, counts = np.unique(codes, return_index=True, return_counts=True)
-    return keys[first], counts
+            # Numbered afresh after every word, so that the product of the two counts never overflows.
+            codes = np.unique(codes * len(column) + inverse.reshape(-1), return_inverse=True)[1].reshape(-1)
+    return codes
 
 
 def _encoded(groups: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
