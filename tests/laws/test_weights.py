@@ -18,14 +18,13 @@ TASKS = ("multilabel", "multiclass")
 brief = settings(deadline=None, max_examples=25)
 
 
-@st.composite
-def censuses(draw, task: str, least: int = 2) -> Census:
+def drawn_census(data: st.DataObject, task: str) -> Census:
     """Classes of one table without unknowns: every class has positives and negatives."""
-    counts = draw(st.lists(st.integers(1, 10**7), min_size=least, max_size=8))
+    counts = data.draw(st.lists(st.integers(1, 10**7), min_size=2, max_size=8))
     names = [f"class {number}" for number in range(len(counts))]
     if task == "multiclass":
         return Census.from_counts(dict(zip(names, counts, strict=True)), task=task)
-    rows = max(counts) + draw(st.integers(1, 10**7))
+    rows = max(counts) + data.draw(st.integers(1, 10**7))
     return Census.from_counts({name: (n, rows - n) for name, n in zip(names, counts, strict=True)}, task=task)
 
 
@@ -53,7 +52,7 @@ each_task = pytest.mark.parametrize("task", TASKS)
 @brief
 @given(data=st.data())
 def test_permuting_classes_permutes_weights(scheme, task, data):
-    census = data.draw(censuses(task))
+    census = drawn_census(data, task)
     order = data.draw(st.permutations(range(len(census.classes))))
     expected = weigh(census, scheme).values[order]
     np.testing.assert_allclose(weigh(rebuilt(census, order), scheme).values, expected, rtol=1e-12)
@@ -65,7 +64,7 @@ def test_permuting_classes_permutes_weights(scheme, task, data):
 @given(data=st.data())
 def test_writing_the_table_several_times_changes_nothing(scheme, task, data):
     """Only `effective_number` and `smoothed` look at absolute counts, and say so."""
-    census = data.draw(censuses(task))
+    census = drawn_census(data, task)
     times = data.draw(st.integers(2, 9))
     again = weigh(rebuilt(census, list(range(len(census.classes))), times), scheme).values
     if SCHEMES[scheme].homogeneous:
@@ -85,7 +84,7 @@ def test_the_schemes_that_look_at_absolute_counts():
 @brief
 @given(data=st.data())
 def test_rarer_never_weighs_less(scheme, task, data):
-    census = data.draw(censuses(task))
+    census = drawn_census(data, task)
     order = np.argsort(census.positives)
     values = weigh(census, scheme).values[order]
     assert np.all(values[:-1] >= values[1:] * (1 - 1e-12))
@@ -96,7 +95,7 @@ def test_rarer_never_weighs_less(scheme, task, data):
 @brief
 @given(data=st.data())
 def test_floor_and_cap_hold(scheme, task, data):
-    census = data.draw(censuses(task))
+    census = drawn_census(data, task)
     floor = data.draw(st.floats(0.01, 10.0))
     cap = floor + data.draw(st.floats(0.0, 10.0))
     values = weigh(census, scheme, floor=floor, cap=cap, multiplier=data.draw(st.floats(0.1, 10.0))).values
@@ -108,7 +107,7 @@ def test_floor_and_cap_hold(scheme, task, data):
 @brief
 @given(data=st.data())
 def test_normalising_keeps_ratios(scheme, task, data):
-    census = data.draw(censuses(task))
+    census = drawn_census(data, task)
     plain = weigh(census, scheme).values
     for normalise, total in (("sum", 1.0), ("mean", len(plain))):
         scaled = weigh(census, scheme, normalise=normalise).values
@@ -121,7 +120,7 @@ def test_normalising_keeps_ratios(scheme, task, data):
 @brief
 @given(data=st.data())
 def test_multiplier_multiplies(scheme, task, data):
-    census = data.draw(censuses(task))
+    census = drawn_census(data, task)
     factor = data.draw(st.floats(0.01, 100.0))
     np.testing.assert_allclose(
         weigh(census, scheme, multiplier=factor).values, factor * weigh(census, scheme).values, rtol=1e-12
@@ -133,7 +132,7 @@ def test_multiplier_multiplies(scheme, task, data):
 @brief
 @given(data=st.data())
 def test_weights_by_hand_do_not_move_the_others(scheme, task, data):
-    census = data.draw(censuses(task))
+    census = drawn_census(data, task)
     by_hand = weigh(census, scheme, values={census.classes[0]: 7.0}).values
     assert by_hand[0] == 7.0
     np.testing.assert_array_equal(by_hand[1:], weigh(census, scheme).values[1:])
@@ -156,7 +155,7 @@ def test_equal_classes_weigh_the_same(scheme, task, data):
 @brief
 @given(data=st.data())
 def test_round_trip_through_json(scheme, task, data):
-    weights = weigh(data.draw(censuses(task)), scheme, cap=data.draw(st.floats(1.0, 100.0)))
+    weights = weigh(drawn_census(data, task), scheme, cap=data.draw(st.floats(1.0, 100.0)))
     again = ClassWeights.from_dict(json.loads(json.dumps(weights.to_dict(), allow_nan=False)))
     assert again == weights
     np.testing.assert_array_equal(again.values, weights.values)
@@ -166,7 +165,7 @@ def test_round_trip_through_json(scheme, task, data):
 @brief
 @given(data=st.data())
 def test_schemes_stand_in_the_order_of_their_strength(task, data):
-    census = data.draw(censuses(task))
+    census = drawn_census(data, task)
     by = {name: np.log(weigh(census, name).values) for name in ("none", "fourth_root", "sqrt", "inverse")}
     sign = np.sign(by["inverse"])
     strengths = np.array([by[name] * sign for name in ("none", "fourth_root", "sqrt", "inverse")])

@@ -64,9 +64,9 @@ def one_against_rest(logits: TableFloats) -> TableFloats:
     shifted = np.exp(logits - highest)
     np.put_along_axis(shifted, top, 0.0, axis=1)
     # For the leading class the others are summed without it; for the rest the leader dominates the sum anyway.
-    runner = np.where(np.arange(logits.shape[1]) == top, -np.inf, logits).max(axis=1, keepdims=True)
-    others = np.exp(np.where(np.isneginf(logits), -np.inf, logits - runner))
-    np.put_along_axis(others, top, 0.0, axis=1)
+    rest = np.where(np.arange(logits.shape[1]) == top, -np.inf, logits)
+    runner = rest.max(axis=1, keepdims=True)
+    others = np.exp(rest - runner)
     result = logits - (highest + np.log1p(shifted.sum(axis=1, keepdims=True) - shifted))
     np.put_along_axis(result, top, highest - (runner + np.log(others.sum(axis=1, keepdims=True))), axis=1)
     return np.asarray(result)
