@@ -21,7 +21,7 @@ from equipoise.models.tabm import TabM
 MODELS: dict[str, type[Linear] | type[MLP] | type[TabM]] = {"linear": Linear, "mlp": MLP, "tabm": TabM}
 
 _DATA = ("n_numeric", "cardinalities", "n_outputs", "multiclass")  # what the table decides, not the user
-_LEAST = {"width": 1, "depth": 1, "ensemble": 1, "embedding_size": 1, "bins": 2}
+_LEAST = {"width": 1.0, "depth": 1.0, "ensemble": 1.0, "embedding_size": 1.0, "bins": 2.0}
 
 
 def make_model(
@@ -78,8 +78,8 @@ def make_model(
 
 
 def prior_logits(
-    positives: NDArray[np.integer[Any] | np.floating[Any]],
-    known: NDArray[np.integer[Any] | np.floating[Any]],
+    positives: NDArray[Any],
+    known: NDArray[Any],
     *,
     multiclass: bool = False,
     log_odds_shift: NDArray[np.floating[Any]] | None = None,

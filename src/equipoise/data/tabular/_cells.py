@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -57,6 +58,11 @@ def read_cells(table: pl.DataFrame, missing: tuple[str, ...] = ()) -> dict[str, 
     """
     if not table.width:
         return {}
+    table = table.with_columns(
+        pl.lit(None, dtype=pl.String).alias(name) if _is_unreadable(dtype) else pl.col(name).cast(pl.String)
+        for name, dtype in table.schema.items()
+        if dtype not in (pl.String, pl.Boolean) and not dtype.is_numeric()
+    )
     numbers = table.select(pl.all().cast(pl.Float64, strict=False))
     unread = (table.null_count() - numbers.null_count()).row(0)
     clean = [name for name, count in zip(table.columns, unread, strict=True) if count == 0]
@@ -72,6 +78,10 @@ def read_cells(table: pl.DataFrame, missing: tuple[str, ...] = ()) -> dict[str, 
         if name not in found or (extra and table[name].dtype == pl.String):
             found[name] = _read_words(table[name], words)
     return {name: found[name] for name in table.columns}
+
+
+def _is_unreadable(dtype: Any) -> bool:
+    return bool(dtype.is_nested() or dtype.is_temporal() or dtype in (pl.Binary, pl.Object))
 
 
 def _read_words(series: pl.Series, missing: tuple[str, ...]) -> Cells:

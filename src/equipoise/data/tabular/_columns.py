@@ -6,8 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from typing import Any
-
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray

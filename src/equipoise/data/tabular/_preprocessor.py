@@ -121,12 +121,9 @@ class Preprocessor:
     @property
     def numeric_names(self) -> tuple[str, ...]:
         """What each column of `TabularArrays.numeric` is."""
-        values: list[str] = []
+        values = [step.name for step in self.numeric if step.parameters]
         for step in self.numeric:
-            bins = len(step.parameters.get("edges", ())) - 1
-            values += (
-                [f"{step.name} [{b + 1}]" for b in range(bins)] if bins > 0 else [step.name] * bool(step.parameters)
-            )
+            values += [f"{step.name} bin {b + 1}" for b in range(len(step.parameters.get("means", ())))]
         return (*values, *(f"{step.name} is missing" for step in self.numeric if step.indicator))
 
     def read(self, table: pl.DataFrame, *, source: str = "table") -> Features:

@@ -115,4 +115,5 @@ def apply_piecewise(column: Numbers, edges: Numbers) -> Numbers:
     [[0.5, 0.0], [1.0, 0.5]]
     """
     low, width = edges[:-1], np.diff(edges)
-    return np.clip((column[:, None] - low) / width, 0.0, 1.0)
+    with np.errstate(over="ignore"):  # a bin may be narrower than its distance can be divided by
+        return np.clip((column[:, None] - low) / width, 0.0, 1.0)

@@ -70,7 +70,7 @@ def type_column(name: str, dtype: Any, cells: Cells, forced: str | None, asked: 
         DataError: numbers were asked for or are meant, and a cell is a word.
     """
     missing = len(cells.numbers) - cells.known
-    if dtype.is_nested() or dtype == pl.Binary:
+    if dtype.is_nested() or dtype in (pl.Binary, pl.Object):
         return Column(name, "nested", "each cell holds a list or bytes, which no model here reads", False, 0, missing)
     if dtype.is_temporal():
         return Column(name, "date", "dates are no feature; write days or years since an event", False, 0, missing)
