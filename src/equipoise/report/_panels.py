@@ -19,16 +19,17 @@ from equipoise.report._style import (
     ORANGE,
     RED,
     class_rows,
+    legend_below,
     line_looks,
     shown,
     thinned,
 )
-from equipoise.report._words import one_in, percent
+from equipoise.report._words import metric_name, one_in, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from equipoise.evidence import MetricTable
+    from equipoise.evidence import MetricRow, MetricTable
     from equipoise.labels import Census
     from equipoise.metrics import RankedClass
     from equipoise.scores import Scores
@@ -99,7 +100,7 @@ def draw_monitored(axes: Axes, epochs: Mapping[int, Sequence[Mapping[str, Any]]]
         axes.plot(number, values, color=BLUE, alpha=0.55 if several else 1.0, linewidth=1.3 if several else 1.8)
         if best in number:
             axes.plot(best, values[number.index(best)], "o", color=RED, markersize=5.5, zorder=3)
-    name = str(next(iter(epochs.values()))[0].get("monitor", "watched metric")).replace("_", " ")
+    name = metric_name(str(next(iter(epochs.values()))[0].get("monitor", "watched metric")))
     axes.plot(
         [],
         [],
@@ -125,7 +126,7 @@ def draw_training_loss(axes: Axes, epochs: Mapping[int, Sequence[Mapping[str, An
 
 
 def draw_positive_rate(axes: Axes, epochs: Mapping[int, Sequence[Mapping[str, Any]]], classes: Sequence[str]) -> None:
-    """How often each class is predicted at its best threshold of the epoch, the mean over members."""
+    """How often each class is predicted at its best threshold of the epoch."""
     rates = _mean_rates(epochs)
     chosen = rarest(np.nan_to_num(rates[-1]), 7) if len(rates) else []
     for index, look in zip(chosen, line_looks(len(chosen)), strict=True):
@@ -136,18 +137,19 @@ def draw_positive_rate(axes: Axes, epochs: Mapping[int, Sequence[Mapping[str, An
     axes.yaxis.set_major_formatter(lambda value, _: percent(value))
     axes.set_ylim(bottom=0)
     if chosen:
-        axes.legend(loc="best", handlelength=1.8)
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.02), handlelength=1.6)
     _whole_epochs(axes)
 
 
 def _mean_rates(epochs: Mapping[int, Sequence[Mapping[str, Any]]]) -> Floats:
-    """(epochs, classes) mean over the members that were still training in that epoch."""
+    """(epochs, classes) mean over members; one that has stopped keeps its last rates, so that nothing jumps."""
     table = [[event.get("positive_rate") or [] for event in events] for events in epochs.values()]
     width = max((len(rates) for events in table for rates in events), default=0)
     length = max((len(events) for events in table), default=0)
     filled = np.full((len(table), length, width), np.nan)
     for member, events in enumerate(table):
-        for epoch, rates in enumerate(events):
+        for epoch in range(length):
+            rates = events[min(epoch, len(events) - 1)]
             filled[member, epoch, : len(rates)] = [math.nan if rate is None else rate for rate in rates]
     counts = (~np.isnan(filled)).sum(axis=0)
     return np.asarray(np.nansum(filled, axis=0) / np.where(counts, counts, np.nan))
@@ -165,6 +167,8 @@ def _whole_epochs(axes: Axes) -> None:
 
 def draw_threshold(axes: Axes, ranked: RankedClass, chosen: float, name: str) -> None:
     """F1, precision and recall of one class against the threshold, with the chosen one and 0.5."""
+    from matplotlib.ticker import NullLocator
+
     axes.set_title(f"{shown(name)}  ({ranked.positives:,.0f} positives)")
     if not ranked.positives:
         _say(axes, "no positive: nothing to draw")
@@ -189,7 +193,7 @@ def draw_threshold(axes: Axes, ranked: RankedClass, chosen: float, name: str) ->
     axes.set_ylim(0, 1.02)
     axes.set_xlabel("threshold (dotted: 0.5)")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.xaxis.set_minor_formatter(lambda *_: "")
+    axes.xaxis.set_minor_locator(NullLocator())  # minor ticks of many panels take longer to draw than all else
 
 
 def operating_point(truth: Floats, predicted: NDArray[np.bool_]) -> Point | None:
@@ -257,51 +261,39 @@ RULES = {
 def draw_f1(axes: Axes, tables: Mapping[str, MetricTable]) -> None:
     """F1 of every class and of their mean under each rule, with intervals."""
     table = tables["rule"]
-    support = np.array([table.row("f1", name).support for name in table.classes])
-    chosen = rarest(support, MOST_CLASSES - 1)
-    chosen.sort(key=lambda index: -int(support[index]))
-    names = [table.classes[index] for index in chosen]
-    several = len(names) > 1
-    rows: list[str | None] = [None, *names] if several else [*names]
-    exclusive = table.task in ("multiclass", "ordinal")
+    support = {name: table.row("f1", name).support for name in table.classes}
+    chosen = rarest(np.array(list(support.values())), MOST_CLASSES - 1)
+    names = sorted((table.classes[index] for index in chosen), key=lambda name: -support[name])
+    rows: list[str | None] = [None, *names] if len(names) > 1 else [*names]
     drawn = [key for key in RULES if key in tables]
+    highest = 0.3
     for place, key in enumerate(drawn):
+        found = [tables[key].row("macro_f1" if name is None else "f1", name) for name in rows]
+        _draw_rule(axes, key, found, (place - (len(drawn) - 1) / 2) * 0.24)
+        highest = max(highest, np.nanmax([[row.high, row.value] for row in found], initial=highest))
+    remarks = ["" if name is None else f"{support[name]:,}" for name in rows]
+    class_rows(axes, ["macro-F1" if name is None else name for name in rows], right=remarks, heading="positives")
+    if len(rows) > 1:
+        axes.axhline(0.5, color="#CCCCCC", linewidth=1.0)
+    axes.set_xlim(-0.02, min(1.01, 1.1 * highest))
+    axes.set_title(f"F1 on {table.cases:,} {table.role} rows, {percent(table.level)} intervals")
+    exclusive = table.task in ("multiclass", "ordinal")
+    for key in drawn:
         label, colour, marker, size = RULES[key]
         label = {"rule": "most likely class", "never": "always the commonest"}.get(key, label) if exclusive else label
-        offset = (place - (len(drawn) - 1) / 2) * 0.24
-        for row, name in enumerate(rows):
-            found = tables[key].row("macro_f1" if name is None else "f1", name)
-            if not math.isnan(found.low):
-                axes.plot([found.low, found.high], [row + offset] * 2, color=colour, linewidth=2.2, alpha=0.4)
-            axes.plot(
-                found.value,
-                row + offset,
-                marker,
-                color=colour,
-                markersize=size,
-                markeredgewidth=1.6 if marker == "|" else 0,
-            )
-        axes.plot(
-            [],
-            [],
-            marker,
-            color=colour,
-            markersize=size,
-            linestyle="none",
-            markeredgewidth=1.6 if marker == "|" else 0,
-            label=label,
-        )
-    remarks = ["mean" if name is None else f"{table.row('f1', name).support:,}" for name in rows]
-    class_rows(axes, ["macro-F1" if name is None else name for name in rows], right=remarks)
-    if several:
-        axes.axhline(0.5, color="#CCCCCC", linewidth=1.0)
-    highest = max((tables[key].row("f1", name).high for key in drawn for name in names), default=1.0)
-    axes.set_xlim(-0.02, 1.0 if math.isnan(highest) else min(1.0, max(0.3, 1.12 * highest)))
-    axes.set_title(f"F1 on {table.cases:,} {table.role} rows, {percent(table.level)} intervals")
-    axes.set_xlabel("F1 (right: positives)")
-    axes.legend(
-        loc="upper center", bbox_to_anchor=(0.45, -0.16), ncols=len(drawn), handletextpad=0.2, columnspacing=1.2
-    )
+        axes.plot([], [], marker, color=colour, markersize=size, linestyle="none", label=label, **_EDGE[marker])
+    legend_below(axes, len(drawn))
+
+
+_EDGE: dict[str, dict[str, Any]] = {"|": {"markeredgewidth": 1.6}, "o": {}, "D": {}}
+
+
+def _draw_rule(axes: Axes, key: str, rows: Sequence[MetricRow], offset: float) -> None:
+    _, colour, marker, size = RULES[key]
+    for place, row in enumerate(rows):
+        if not math.isnan(row.low):
+            axes.plot([row.low, row.high], [place + offset] * 2, color=colour, linewidth=2.2, alpha=0.4)
+        axes.plot(row.value, place + offset, marker, color=colour, markersize=size, **_EDGE[marker])
 
 
 def draw_reliability(axes: Axes, scores: Scores) -> None:

@@ -112,17 +112,30 @@ def thinned(points: int, most: int = 2000) -> Any:
     return np.unique(np.linspace(0, points - 1, min(points, most)).round().astype(np.int64))
 
 
-def class_rows(axes: Axes, names: Sequence[str], *, right: Sequence[str] = ()) -> None:
+def class_rows(axes: Axes, names: Sequence[str], *, right: Sequence[str] = (), heading: str = "") -> None:
     """Make one row per class from the top down, named on the left and with a remark on the right."""
     axes.set_yticks(range(len(names)), [shown(name) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
-    for row, text in enumerate(right):
+    for row, text in [(-0.5, heading), *enumerate(right)]:
         axes.annotate(
             text, (1.0, row), xycoords=("axes fraction", "data"), xytext=(6, 0), textcoords="offset points",
             va="center", ha="left", fontsize=8.5, color="#555555", annotation_clip=False,
         )  # fmt: skip
+
+
+def legend_below(axes: Axes, columns: int) -> None:
+    """Put the legend under the axis at a fixed distance, whatever the height of the panel."""
+    from matplotlib.transforms import ScaledTranslation
+
+    figure = axes.get_figure()
+    assert figure is not None
+    below = axes.transAxes + ScaledTranslation(0, -24 / 72, figure.dpi_scale_trans)
+    axes.legend(
+        loc="upper center", bbox_to_anchor=(0.45, 0.0), bbox_transform=below, ncols=columns, handletextpad=0.2,
+        columnspacing=1.2,
+    )  # fmt: skip
 
 
 def write_figure(figure: Figure, path: Any) -> None:

@@ -6,7 +6,23 @@ from collections.abc import Sequence
 
 from equipoise.balance._words import one_in
 
-__all__ = ["joined", "one_in", "percent"]
+__all__ = ["THRESHOLD_FREE", "joined", "metric_name", "one_in", "percent"]
+
+THRESHOLD_FREE = ("auc", "ap", "brier", "log_loss")  # the same whatever the rule
+_WRITTEN = {"f1": "F1", "auc": "AUC", "ap": "AP", "mcc": "MCC", "qwk": "QWK"}
+
+
+def metric_name(name: str) -> str:
+    """Return the name of a metric as people write it.
+
+    Example:
+        >>> metric_name("macro_f1"), metric_name("balanced_accuracy"), metric_name("loss")
+        ('macro-F1', 'balanced accuracy', 'loss')
+    """
+    for average in ("macro", "micro"):
+        if name.startswith(f"{average}_"):
+            return f"{average}-{metric_name(name.removeprefix(f'{average}_'))}"
+    return _WRITTEN.get(name, name.replace("_", " "))
 
 
 def percent(share: float) -> str:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from equipoise.report._words import joined, one_in
+from equipoise.report._words import joined, metric_name, one_in
+from equipoise.report.gain import threshold_gain
 from equipoise.report.view import RunView
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ def headline(view: RunView) -> str:
     """Return the run in one line: its name, the macro-F1 of the test role, and what costs nothing beside it."""
     if "rule" not in view.metrics:
         return f"{view.recipe.name}: {view.census.rows:,} {view.census.unit}, {_classes(len(view.census.classes))}"
-    beside = [f"{_rival_name(view, key)} {_plain_value(view, key)}" for key in _RIVALS if key in view.metrics]
-    return f"{view.recipe.name}: test {_f1_name(view)} {_value(view, 'rule')}; {', '.join(beside)}"
+    beside = "; ".join(f"{_rival_name(view, key)}: {_plain_value(view, key)}" for key in _RIVALS if key in view.metrics)
+    return f"{view.recipe.name}: test {_f1_name(view)} {_value(view, 'rule')}" + (f" ({beside})" if beside else "")
 
 
 def summarise(run: Run | RunView) -> str:
@@ -115,7 +116,7 @@ def _decision(view: RunView) -> list[str]:
         if math.isfinite(value) and value > 0
     ]  # fmt: skip
     rows = "" if rule.fitted_on is None else f" on {rule.fitted_on.rows:,} validation rows"
-    aim = rule.maximize.replace("_", " ").replace("f1", "F1")
+    aim = metric_name(rule.maximize)
     if len(cuts) > _MANY_CLASSES:
         finite = [value for value in rule.thresholds.tolist() if math.isfinite(value) and value > 0]
         return [f"Thresholds chosen for {aim}{rows} lie between {min(finite):.2g} and {max(finite):.2g}."]
@@ -129,21 +130,10 @@ def _result(view: RunView) -> list[str]:
     if "rule" not in view.metrics:
         return ["There is no test role, so nothing was judged: keep rows aside before believing anything."]
     table = view.metrics["rule"]
-    best = _row(view, "rule")
     beside = [f"{_rival(view, key)} {_value(view, key)}" for key in _RIVALS if key in view.metrics]
     text = f"On {table.cases:,} test rows {_f1_name(view)} is {_value(view, 'rule')}; {joined(beside)}."
-    said = [text]
-    if "half" in view.metrics and not math.isnan(best.low):
-        half = _row(view, "half")
-        if best.low > half.value:
-            said.append("The thresholds are what made the difference: the model is the same.")
-        elif best.high < half.value:
-            said.append(
-                "Here the fitted thresholds did worse than 0.5: too few positives to fit them on, or the roles differ."
-            )
-        else:
-            said.append("The gain over 0.5 is within the interval, so it may be chance.")
-    return said
+    gain = threshold_gain(view)
+    return [text, gain.sentence] if gain is not None else [text]
 
 
 def _rival(view: RunView, key: str) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from equipoise.report._words import one_in, percent
+from equipoise.report._words import THRESHOLD_FREE, metric_name, one_in, percent
 from equipoise.report.summary import FEW
 from equipoise.report.view import RunView
 
@@ -66,7 +66,7 @@ def metrics_table(tables: Mapping[str, MetricTable], metric: str = "f1") -> Tabl
     first = next(iter(tables.values()))
     exclusive = first.task in ("multiclass", "ordinal")
     heads = dict(_HEADS) | ({"rule": "most likely", "never": "always commonest"} if exclusive else {})
-    table = _table(f"{metric} on the {first.role} role: {first.headline()}")
+    table = _table(f"{metric_name(metric)} on the {first.role} role: {first.headline()}")
     _columns(table, "class", ["positives", *(heads.get(name, name) for name in tables)])
     for name in first.classes:
         rows = [judged.row(metric, name) for judged in tables.values()]
@@ -90,7 +90,9 @@ def run_table(run: Run | RunView) -> Table:
     _columns(table, f"test, {first.cases:,} rows", [_HEADS.get(name, name) for name in view.metrics])
     names = [row.name for row in (first.overall() or first.of_class(first.classes[0]))]
     for name in names:
-        _row(table, name, [_cell(judged.row(name)) for judged in view.metrics.values()])
+        found = [_cell(judged.row(name)) for judged in view.metrics.values()]
+        same = name.removeprefix("macro_").removeprefix("micro_") in THRESHOLD_FREE
+        _row(table, metric_name(name), [found[0], *["same"] * (len(found) - 1)] if same else found)
     return table
 
 

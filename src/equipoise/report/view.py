@@ -71,6 +71,11 @@ class RunView:
         return scores if scores is None or self.rule is None else self.rule.apply(scores).scores
 
     @property
+    def exclusive(self) -> bool:
+        """Whether exactly one class is true of each row."""
+        return self.census.task in ("multiclass", "ordinal")
+
+    @property
     def members(self) -> int:
         """How many members were trained."""
         numbers = {event.get("member", 0) for event in self.events if event.get("event") == "epoch"}

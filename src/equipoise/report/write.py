@@ -10,7 +10,7 @@ from equipoise._files import write_text
 from equipoise.report import plots
 from equipoise.report._panels import epochs_of
 from equipoise.report._style import write_figure
-from equipoise.report._words import one_in, percent
+from equipoise.report._words import THRESHOLD_FREE, metric_name, one_in, percent
 from equipoise.report.overview import plot_run
 from equipoise.report.summary import headline, next_steps, summarise
 from equipoise.report.view import RunView
@@ -18,7 +18,7 @@ from equipoise.report.view import RunView
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from equipoise.evidence import MetricRow
+    from equipoise.evidence import MetricRow, MetricTable
     from equipoise.runs import Run
 
 
@@ -78,23 +78,32 @@ def _census_lines(view: RunView) -> str:
     return "\n".join(lines)
 
 
+_HEADS = {"rule": "fitted rule", "half": "cut at 0.5", "never": "always no"}
+_PER_CLASS = ("auc", "ap", "precision", "recall", "f1", "balanced_accuracy")
+
+
 def _metric_lines(view: RunView) -> str:
-    table = view.metrics["rule"]
-    heads = {"rule": "fitted rule", "half": "cut at 0.5", "never": "always no"}
-    columns = list(view.metrics)
-    lines = [
-        "## Test metrics",
-        "",
-        table.headline(),
-        "",
-        f"| | {' | '.join(heads.get(name, name) for name in columns)} |",
-        f"|---|{'---:|' * len(columns)}",
-    ]
-    for row in table.rows:
-        name = row.name if row.class_name is None else f"{row.name}, {row.class_name} ({row.support:,} positives)"
+    table, columns = view.metrics["rule"], list(view.metrics)
+    heads = dict(_HEADS) | ({"rule": "most likely class", "never": "always the commonest"} if view.exclusive else {})
+    lines = ["## Test metrics", "", f"{table.headline()} All figures are in metrics.json.", ""]
+    lines += [f"| | {' | '.join(heads.get(name, name) for name in columns)} |", f"|---|{'---:|' * len(columns)}"]
+    for row in table.overall() or table.of_class(table.classes[0]):
         cells = [_figure(view.metrics[column].row(row.name, row.class_name)) for column in columns]
-        lines.append(f"| {_cell(name)} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        same = row.metric in THRESHOLD_FREE
+        lines.append(
+            f"| {metric_name(row.name)} | {' | '.join([cells[0], *['same'] * (len(cells) - 1)] if same else cells)} |"
+        )
+    return "\n".join([*lines, "", *_class_lines(table)])
+
+
+def _class_lines(table: MetricTable) -> list[str]:
+    """One line per class under the fitted rule."""
+    there = [metric for metric in _PER_CLASS if any(row.metric == metric for row in table.of_class(table.classes[0]))]
+    lines = [f"| class | positives | {' | '.join(map(metric_name, there))} |", f"|---|---:|{'---:|' * len(there)}"]
+    for name in table.classes:
+        rows = [table.row(metric, name) for metric in there]
+        lines.append(f"| {_cell(name)} | {rows[0].support:,} | {' | '.join(map(_figure, rows))} |")
+    return lines
 
 
 def _figure(row: MetricRow) -> str:
