@@ -20,8 +20,9 @@ else:
 
         Logits = Float[Tensor, "rows *rest"]
         ClassLogits = Float[Tensor, "rows classes *rest"]
-        Targets = Shaped[Tensor, "rows *rest"]
-        PerClass = Float[Tensor, "#classes"] | Float[Tensor, ""]
+        # That these two fit the logits is checked for everybody, with a message, below.
+        Targets = Shaped[Tensor, "..."]
+        PerClass = Float[Tensor, "..."]
         Loss = Float[Tensor, "..."]
     except ImportError:
         Logits = ClassLogits = Targets = PerClass = Loss = Tensor
