@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,7 +22,7 @@ SeparatorOption = Annotated[
 ]
 IdsOption = Annotated[str | None, typer.Option("--ids", help="Column that names each row. Default: the row number.")]
 GroupsOption = Annotated[
-    str | None, typer.Option("--groups", help='Column of the patient (or other group), or "none" if rows are independent.')
+    str | None, typer.Option("--groups", help='Column of the patient or other group; "none" if rows are independent.')
 ]
 TaskOption = Annotated[
     str | None, typer.Option("--task", help="binary, multiclass, ordinal or multilabel. Default: inferred and printed.")
@@ -38,7 +39,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a progr
 
 
 def columns(text: str | None) -> list[str] | None:
-    """Split a comma-separated flag into column names; a name that holds a comma is written with a backslash, ``\\,``."""
+    r"""Split a comma-separated flag into column names; a comma inside a name is written with a backslash, ``\,``."""
     if text is None:
         return None
     marked = text.replace("\\,", "\0")
@@ -55,3 +56,19 @@ def console(*, stderr: bool = False) -> Console:
 def print_json(value: Any) -> None:
     """Print one JSON document on standard output."""
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, title: str | None = None) -> None:
+    """Print a table: first column to the left, others to the right; nothing is cut where output is not a screen."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    for index, heading in enumerate(headings):
+        table.add_column(Text(heading), justify="right" if index else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    printer = console()
+    if not sys.stdout.isatty():
+        printer.width = 10_000
+    printer.print(table)

@@ -51,7 +51,7 @@ _HOME = {
     "write_split": "split",
 }
 
-__all__ = sorted(_HOME)
+__all__ = sorted(_HOME)  # noqa: PLE0605
 
 
 def __getattr__(name: str) -> Any:

@@ -138,7 +138,8 @@ def _make_present(state: _State) -> None:
 def _movable(state: _State, roles: list[int]) -> NDArray[np.bool_]:
     """Return (types, roles) whether a group of the type may leave the role without emptying it of anything."""
     last = (state.present[roles] == 1).astype(np.float32)
-    return (state.presence.astype(np.float32) @ last.T) == 0
+    free: NDArray[np.bool_] = (state.presence.astype(np.float32) @ last.T) == 0
+    return free
 
 
 class _Costs:
@@ -190,7 +191,7 @@ def _best_move(leave: NDArray[np.float64], enter: NDArray[np.float64]) -> tuple[
 
 
 def _exchange(costs: _Costs, pairs: list[tuple[int, int]], least: float) -> tuple[int, int] | None:
-    """Make the best exchange of two groups between a pair of roles and return the pair; None when none gains `least`."""
+    """Make the best exchange of two groups between two roles and return the pair; None when none gains `least`."""
     state, leave, enter = costs.state, costs.leave, costs.enter
     best, found = -least, None
     for first, second in pairs:

@@ -23,7 +23,9 @@ def census_from_dict(value: Any) -> Census:
     if type(version) is not int or version < 1:
         raise _wrong('"version" is missing')
     if version > _VERSION:
-        raise DataError(f"This census is of version {version}; this Equipoise reads up to {_VERSION}. Update Equipoise.")
+        raise DataError(
+            f"This census is of version {version}; this Equipoise reads up to {_VERSION}. Update Equipoise."
+        )
     classes = _texts(value, "classes")
     if not classes or len(set(classes)) < len(classes):
         raise _wrong('"classes" must be distinct and not empty')
@@ -34,7 +36,9 @@ def census_from_dict(value: Any) -> Census:
         raise _wrong(f'"unit" is {unit!r}')
     if type(rows) is not int or not 0 <= rows < _LARGEST:
         raise _wrong(f'"rows" is {rows!r}')
-    positives, negatives, unknowns = (_counts(value, key, len(classes)) for key in ("positives", "negatives", "unknowns"))
+    positives, negatives, unknowns = (
+        _counts(value, key, len(classes)) for key in ("positives", "negatives", "unknowns")
+    )
     if np.any(positives + negatives + unknowns != rows):
         raise _wrong(f'"positives", "negatives" and "unknowns" do not add up to "rows" ({rows})')
     combinations, partial = (_combinations(value, key, classes) for key in ("combinations", "partial_combinations"))

@@ -34,20 +34,9 @@ def hash_texts(texts: pyarrow.Array | Sequence[Any] | NDArray[Any]) -> NDArray[n
     Integers are hashed as they are written, so the group 12 of a table equals the group "12" of another. Of a million
     groups two share a hash with probability 3e-8.
     """
-    import pyarrow as pa
-
-    if isinstance(texts, np.ndarray) and texts.dtype.kind in "iu":
-        array = pa.array(texts).cast(pa.string())
-    elif isinstance(texts, pa.Array):
-        array = texts
-    else:
-        array = pa.array([str(text) for text in texts], pa.string())
-    count = len(array)
-    if count == 0:
+    data, offsets = _text_buffers(texts)
+    if len(offsets) == 1:
         return np.zeros(0, _U64)
-    _, offset_buffer, data_buffer = array.buffers()
-    offsets = np.frombuffer(offset_buffer, np.int32)[array.offset : array.offset + count + 1].astype(np.int64)
-    data = np.frombuffer(data_buffer, np.uint8) if data_buffer is not None else np.zeros(0, np.uint8)
     lengths = np.diff(offsets)
     hashes = _hash_short(data, offsets[:-1], np.minimum(lengths, _LONG))
     for row in np.flatnonzero(lengths > _LONG):
@@ -56,9 +45,22 @@ def hash_texts(texts: pyarrow.Array | Sequence[Any] | NDArray[Any]) -> NDArray[n
     return hashes
 
 
-def _hash_short(
-    data: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[np.int64]
-) -> NDArray[np.uint64]:
+def _text_buffers(texts: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return the bytes of all texts end to end, and (texts + 1,) where each begins."""
+    if hasattr(texts, "buffers"):  # an Arrow array of text
+        _, offsets, data = texts.buffers()
+        if len(texts) == 0:
+            return np.zeros(0, np.uint8), np.zeros(1, np.int64)
+        starts = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
+        return np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8), starts
+    pieces = [
+        str(text).encode("utf-8", "surrogatepass") for text in (texts.tolist() if hasattr(texts, "tolist") else texts)
+    ]
+    starts = np.cumsum([0, *map(len, pieces)], dtype=np.int64)
+    return np.frombuffer(b"".join(pieces), np.uint8), starts
+
+
+def _hash_short(data: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.uint64]:
     words = max(1, -(-int(lengths.max()) // 8))
     columns = np.arange(words * 8)
     inside = columns < lengths[:, None]
@@ -98,6 +100,8 @@ class GroupSets:
             and np.array_equal(self.bits, other.bits)
         )
 
+    __hash__ = None  # type: ignore[assignment]
+
     def __or__(self, other: GroupSets) -> GroupSets:
         return _merged(
             np.concatenate([self.hashes, other.hashes]), np.concatenate([self.bits, other.bits]), self.classes
@@ -105,8 +109,8 @@ class GroupSets:
 
     def per_class(self) -> NDArray[np.int64]:
         """Return (classes,) how many groups have a positive of each class."""
-        table = self.table()
-        return table.sum(axis=0, dtype=np.int64)
+        counts: NDArray[np.int64] = self.table().sum(axis=0, dtype=np.int64)
+        return counts
 
     def table(self) -> NDArray[np.bool_]:
         """Return (groups, classes) whether the group has a positive of the class."""

@@ -169,9 +169,7 @@ def _binary(scan: CellScan, names: list[str], notes: list[str]) -> Meaning:
     return Meaning("binary", (named,), values, (tuple(sorted(hits)),), tuple(notes))
 
 
-def _exclusive(
-    scan: CellScan, counts: NDArray[np.int64], names: list[str], task: str, notes: list[str]
-) -> Meaning:
+def _exclusive(scan: CellScan, counts: NDArray[np.int64], names: list[str], task: str, notes: list[str]) -> Meaning:
     spec = scan.spec
     if spec.unknown in ("negative", "positive"):
         raise ArgumentError(
@@ -225,6 +223,6 @@ def one_hot_values(
             f"{source_name} row {start + int(bad[0]) + 1} has {listed(found) if found else 'no class'} set, where a "
             'multiclass row has exactly one. Correct the row, or pass task="multilabel".'
         )
-    values = table.argmax(axis=1).astype(np.float32)
+    values: NDArray[np.float32] = table.argmax(axis=1).astype(np.float32)
     values[~known] = np.nan
     return values

@@ -16,7 +16,9 @@ from equipoise.labels.read import TASKS, Labels
 _KEYS = {"train": "train_labels", "validation": "val_labels", "test": "test_labels"}
 
 
-def read_npz(path: Path, *, task: str | None, role: str | None, groups: str | None, classes: Sequence[str] | None) -> Labels:
+def read_npz(
+    path: Path, *, task: str | None, role: str | None, groups: str | None, classes: Sequence[str] | None
+) -> Labels:
     """Return the labels of a MedMNIST-style archive; the id of row 5 of the train role is ``train-5``.
 
     Nothing is unpickled, and the images are not read.
@@ -33,7 +35,9 @@ def read_npz(path: Path, *, task: str | None, role: str | None, groups: str | No
     ids = np.array([f"{name}-{row}" for name, array in arrays.items() for row in range(len(array))], dtype=object)
     widths = {array.shape[1] for array in arrays.values()}
     if len(widths) > 1:
-        raise DataError(f"{path.name}: the label arrays have different numbers of columns, {sorted(widths)}. Repair it.")
+        raise DataError(
+            f"{path.name}: the label arrays have different numbers of columns, {sorted(widths)}. Repair it."
+        )
     table = np.concatenate(list(arrays.values()))
     if not len(table):
         raise DataError(f"{path.name} holds no labels: its arrays have no rows. Check the file.")
@@ -53,7 +57,9 @@ def _arrays(path: Path, role: str | None) -> dict[str, NDArray[Any]]:
             found = {name: key for name, key in _KEYS.items() if key in archive.files and role in (None, name)}
             if not found:
                 wanted = listed([_KEYS[role]] if role else _KEYS.values())
-                raise DataError(f"{path.name} has no array {wanted}; it has {listed(archive.files)}. Give a label file.")
+                raise DataError(
+                    f"{path.name} has no array {wanted}; it has {listed(archive.files)}. Give a label file."
+                )
             arrays = {name: np.asarray(archive[key]) for name, key in found.items()}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
         if isinstance(error, DataError):
@@ -86,7 +92,9 @@ def _valued(
         return "multilabel", table.astype(np.float32), names, "because each row has several labels"
     note = "as stated" if task else "because the labels are class numbers"
     if task == "multilabel" or (task == "binary" and top > 1):
-        raise DataError(f"{path.name}: one label column with the class numbers 0 to {top} is not {task}. Change `task`.")
+        raise DataError(
+            f"{path.name}: one label column with the class numbers 0 to {top} is not {task}. Change `task`."
+        )
     if task == "binary" or (task is None and top <= 1 and (classes is None or len(classes) == 1)):
         names = _class_names(path, classes, 1) if classes else ("1",)
         return "binary", table[:, 0].astype(np.float32), names, note

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from equipoise._checks import DataError, listed, nearest
 from equipoise.labels._cells import MISSING, NEGATIVE_WORDS, PAIRS, canonical, is_missing, pair_of
-from equipoise.labels.table import TableSource
+from equipoise.labels.table import TableSource, codes_of
 
 if TYPE_CHECKING:
     import pyarrow
@@ -81,7 +81,7 @@ class CellScan:
     def batches(self) -> Iterator[Batch]:
         """Yield the rows batch by batch."""
         for start, (column,), groups, ids in _columns(self.source, self.spec):
-            numbers = column.indices.to_numpy()
+            numbers = codes_of(column)
             texts = column.dictionary.to_pylist()
             codes = np.fromiter(map(self._codes.get, texts, [-1] * len(texts)), np.int64, len(texts))
             for position in np.flatnonzero(codes < 0):
@@ -165,7 +165,7 @@ class WideScan:
         for start, columns, groups, ids in _columns(self.source, self.spec):
             labels = np.empty((len(columns[0]), len(columns)), np.uint8)
             for index, column in enumerate(columns):
-                numbers = column.indices.to_numpy()
+                numbers = codes_of(column)
                 labels[:, index] = self._meaning(index, column.dictionary.to_pylist(), numbers, start)[numbers]
             yield Batch(start, labels, groups, ids)
 
@@ -217,7 +217,7 @@ def _columns(
         if groups is not None:
             blank = [n for n, text in enumerate(groups.dictionary.to_pylist()) if text.strip().casefold() in MISSING]
             if blank:
-                row = start + int(np.argmax(np.isin(groups.indices.to_numpy(), blank)))
+                row = start + int(np.argmax(np.isin(codes_of(groups), blank)))
                 raise DataError(
                     f"{source.place(row, spec.groups)} is empty: a row without a group may share a patient with any "
                     "other. Fill the cell or remove the row."
@@ -229,12 +229,10 @@ def _columns(
 
 
 def _check_ids(source: TableSource, spec: LabelSpec, ids: Any, start: int) -> None:
-    import pyarrow.compute as pc
-
-    empty = pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(ids)), 0)
-    if pc.any(empty).as_py():
-        row = start + int(np.argmax(empty.to_numpy(zero_copy_only=False)))
-        raise DataError(f"{source.place(row, spec.ids)} is empty. Fill the cell, or leave out `ids` to use row numbers.")
+    empty = [n for n, text in enumerate(ids.to_pylist()) if not text or text.isspace()]
+    if empty:
+        place = source.place(start + empty[0], spec.ids)
+        raise DataError(f"{place} is empty. Fill the cell, or leave out `ids` to use row numbers.")
 
 
 def _short(text: str) -> str:

@@ -70,14 +70,14 @@ def _columns(source: TableSource, ids: str, roles: str | None, folds: str | None
 
 
 def _texts(source: TableSource, names: list[str]) -> list[NDArray[Any]]:
-    import pyarrow as pa
-
     from equipoise.labels.read import names_of, require_rows
 
-    batches = list(source.batches((), names))
-    require_rows(source, sum(len(batch[0]) for batch in batches))
-    joined = [pa.chunked_array([batch[index] for batch in batches]) for index in range(len(names))]
-    return [names_of(joined[0]), *(np.array(column.to_pylist(), dtype=object) for column in joined[1:])]
+    columns: list[list[str]] = [[] for _ in names]
+    for batch in source.batches((), names):
+        for column, array in zip(columns, batch, strict=True):
+            column.extend(array.to_pylist())
+    require_rows(source, len(columns[0]))
+    return [names_of(columns[0]), *(np.array(column, dtype=object) for column in columns[1:])]
 
 
 def _roles(source: TableSource, column: str, texts: NDArray[Any]) -> NDArray[Any]:

@@ -14,7 +14,7 @@ from equipoise.labels._scan import DROPPED, POSITIVE, UNKNOWN, Batch, CellScan, 
 from equipoise.labels._tally import LabelTally
 from equipoise.labels.census import Census
 from equipoise.labels.read import all_unknown, duplicate_ids, require_kept, require_rows, wide_notes
-from equipoise.labels.table import TableSource
+from equipoise.labels.table import TableSource, codes_of
 
 if TYPE_CHECKING:
     import pyarrow
@@ -42,15 +42,13 @@ class _IdCheck:
         hashes = np.sort(np.concatenate(self._hashes))
         if not np.any(hashes[1:] == hashes[:-1]):
             return
-        import pyarrow as pa
-
         scan = WideScan(self.source, self.spec) if self.spec.wide else CellScan(self.source, self.spec)
         batches = list(scan.batches())
-        encoded = pa.chunked_array([batch.ids for batch in batches]).combine_chunks().dictionary_encode()
-        if len(encoded.dictionary) < len(encoded):
+        names = [name for batch in batches if batch.ids is not None for name in batch.ids.to_pylist()]
+        if len(set(names)) < len(names):
             states = np.concatenate([batch.labels for batch in batches])
             texts = scan.texts if isinstance(scan, CellScan) else None
-            raise DataError(duplicate_ids(self.source, self.spec, encoded, states, texts))
+            raise DataError(duplicate_ids(self.source, self.spec, names, states, texts))
 
 
 def _count_cells(source: TableSource, spec: LabelSpec) -> Census:
@@ -105,7 +103,7 @@ def _add_groups(
 ) -> None:
     if groups is None:
         return
-    codes: NDArray[Any] = groups.indices.to_numpy()
+    codes: NDArray[Any] = codes_of(groups)
     union = gathered(codes, bits, len(groups.dictionary))
     hashes = hash_texts(groups.dictionary)
     if not kept.all():

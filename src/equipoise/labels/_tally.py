@@ -141,7 +141,7 @@ class LabelTally:
 
 def distinct_rows(keys: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
     """Return the distinct rows of (rows, words) and how often each occurs."""
-    codes = _row_codes(keys)
+    codes = row_codes(keys)
     _, first, counts = np.unique(codes, return_index=True, return_counts=True)
     return keys[first], counts
 
@@ -152,12 +152,13 @@ def distinct_codes(*tables: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArr
     Patterns are numbered in an order that does not depend on the order of the rows.
     """
     _, first, codes = np.unique(
-        _row_codes(np.column_stack([packed(table) for table in tables])), return_index=True, return_inverse=True
+        row_codes(np.column_stack([packed(table) for table in tables])), return_index=True, return_inverse=True
     )
     return first, codes.reshape(-1)
 
 
-def _row_codes(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
+def row_codes(keys: NDArray[Any]) -> NDArray[np.int64]:
+    """Return (rows,) a number that is the same for equal rows, in the order of the rows' contents."""
     codes = np.zeros(len(keys), np.int64)
     for word in range(keys.shape[1]):
         column, inverse = np.unique(keys[:, word], return_inverse=True)
@@ -171,7 +172,6 @@ def _encoded(groups: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     if groups.dtype.kind in "iu":
         names, codes = np.unique(groups, return_inverse=True)
         return names, codes.reshape(-1)
-    import pyarrow as pa
-
-    encoded = pa.array([str(group) for group in groups], pa.string()).dictionary_encode()
-    return encoded.dictionary, encoded.indices.to_numpy()
+    numbers: dict[Any, int] = {}
+    places = [numbers.setdefault(group, len(numbers)) for group in groups.tolist()]
+    return np.array(list(numbers), dtype=object), np.array(places, np.int64)

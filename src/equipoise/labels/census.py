@@ -107,8 +107,8 @@ class Census:
             plural = len(self.empty_classes) > 1
             raise DataError(
                 f"{self.source}: the class{'es' if plural else ''} {listed(self.empty_classes)} "
-                f"{'have' if plural else 'has'} no positive among {self.rows:,} {self.unit}, so {function} would divide "
-                "by zero. Drop the class, add data that has it, or give its weight by hand."
+                f"{'have' if plural else 'has'} no positive among {self.rows:,} {self.unit}, so {function} would "
+                "divide by zero. Drop the class, add data that has it, or give its weight by hand."
             )
 
     def __eq__(self, other: object) -> bool:
@@ -122,7 +122,16 @@ class Census:
     def _key(self) -> tuple[Any, ...]:
         pairs = None if self.cooccurrence is None else self.cooccurrence.tolist()
         counts = (self.positives.tolist(), self.negatives.tolist(), self.unknowns.tolist())
-        return self.task, self.classes, self.rows, counts, self.combinations, self.partial_combinations, pairs, self.unit
+        return (
+            self.task,
+            self.classes,
+            self.rows,
+            counts,
+            self.combinations,
+            self.partial_combinations,
+            pairs,
+            self.unit,
+        )
 
     def __add__(self, other: Census) -> Census:
         """Return the census of both tables together.
@@ -295,7 +304,9 @@ def _checked_count(name: str, value: Any, pairs: bool) -> tuple[int, ...]:
     return tuple(int(number) for number in numbers)
 
 
-def _joined_combinations(*pairs: tuple[Mapping[tuple[str, ...], int] | None, ...]) -> list[dict[tuple[str, ...], int] | None]:
+def _joined_combinations(
+    *pairs: tuple[Mapping[tuple[str, ...], int] | None, ...],
+) -> list[dict[tuple[str, ...], int] | None]:
     if any(part is None for pair in pairs for part in pair):
         return [None for _ in pairs]
     sums: list[dict[tuple[str, ...], int] | None] = []

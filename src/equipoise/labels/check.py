@@ -98,9 +98,9 @@ def check_split(
 ) -> SplitCheck:
     """Return what is wrong with a split: nothing is raised for a faulty split, only for one that cannot be read.
 
-    Errors: an id in two parts; a group in two parts. Warnings: an id placed twice in one part; rows that are the same in
-    all but their id, in different parts; rows of `labels` that the split leaves out; ids it has that `labels` has not;
-    a class without a positive in a part (an error in train, or where the class has none to learn from); a class whose
+    Errors: an id in two parts; a group in two parts. Warnings: an id placed twice in one part; rows that are the same
+    in all but their id, in different parts; rows of `labels` that the split leaves out; ids it has and `labels` has
+    not; a class without a positive in a part (an error in train, where nothing could then be learnt of it); a class whose
     prevalence differs between parts by more than chance (chi-square corrected for groups, or exact, Holm over classes);
     groups about which nobody said anything.
 
@@ -130,7 +130,9 @@ def check_split(
     findings, first = _id_findings(placed)
     known = {str(name): row for row, name in enumerate(labels.ids.tolist())}
     if len(known) < len(labels):
-        raise DataError(f"{labels.source} has an id on several rows. Name another column as `ids`, or remove the repeats.")
+        raise DataError(
+            f"{labels.source} has an id on several rows. Name another column as `ids`, or remove the repeats."
+        )
     rows = np.array([known.get(name, -1) for name in first], np.int64)
     if not np.any(rows >= 0):
         raise DataError(
@@ -192,19 +194,23 @@ def _id_findings(placed: _Placed) -> tuple[list[Finding], dict[str, int]]:
         ]
         findings.append(
             Finding(
-                "overlapping_ids", "error",
+                "overlapping_ids",
+                "error",
                 f"{_number(len(torn), 'id')} in more than one part: {_examples(examples, len(torn))}. "
-                "Keep each in one part.", len(torn),
-            )  # fmt: skip
+                "Keep each in one part.",
+                len(torn),
+            )
         )
     twice = [name for name, times in repeated.items() if times > 1]
     if twice:
         findings.append(
             Finding(
-                "repeated_rows", "warning",
+                "repeated_rows",
+                "warning",
                 f"{_number(len(twice), 'id')} placed several times in one part: {listed(twice, _SHOWN)}. "
-                "Remove the repeats, which would count twice.", len(twice),
-            )  # fmt: skip
+                "Remove the repeats, which would count twice.",
+                len(twice),
+            )
         )
     return findings, first
 
@@ -215,19 +221,23 @@ def _coverage_findings(placed: _Placed, labels: Labels, names: list[str], rows: 
     if len(absent):
         findings.append(
             Finding(
-                "rows_absent", "warning",
+                "rows_absent",
+                "warning",
                 f"{_number(len(absent), 'row')} of {labels.source} in no part, such as id "
-                f"{listed(labels.ids[absent[:_SHOWN]])}. Place them, or remove them on purpose.", len(absent),
-            )  # fmt: skip
+                f"{listed(labels.ids[absent[:_SHOWN]])}. Place them, or remove them on purpose.",
+                len(absent),
+            )
         )
     strange = [names[i] for i in np.flatnonzero(rows < 0)]
     if strange:
         findings.append(
             Finding(
-                "unknown_ids", "warning",
+                "unknown_ids",
+                "warning",
                 f"{_number(len(strange), 'id')} of {placed.name} not in {labels.source}: {listed(strange, _SHOWN)}. "
-                "Check that both are of the same data.", len(strange),
-            )  # fmt: skip
+                "Check that both are of the same data.",
+                len(strange),
+            )
         )
     return findings
 
@@ -246,10 +256,12 @@ def _group_findings(labels: Labels, part_of: NDArray[np.int64], names: Sequence[
     examples = [f'"{groups[g]}" in {_in_parts(codes, g, part_of, names)}' for g in torn[:_SHOWN].tolist()]
     return [
         Finding(
-            "overlapping_groups", "error",
-            f"{_number(len(torn), 'group')} in more than one part ({rows:,} rows): {_examples(examples, len(torn))}. Split "
-            "again with split_labels, which keeps groups whole.", len(torn),
-        )  # fmt: skip
+            "overlapping_groups",
+            "error",
+            f"{_number(len(torn), 'group')} in more than one part ({rows:,} rows): {_examples(examples, len(torn))}. "
+            "Split again with split_labels, which keeps groups whole.",
+            len(torn),
+        )
     ]
 
 
@@ -257,7 +269,9 @@ def _content_findings(
     labels: Labels, contents: NDArray[Any], part_of: NDArray[np.int64], names: Sequence[str]
 ) -> list[Finding]:
     if len(contents) != len(labels):
-        raise ArgumentError(f"`contents` of check_split must have one entry per row, {len(labels)}; got {len(contents)}.")
+        raise ArgumentError(
+            f"`contents` of check_split must have one entry per row, {len(labels)}; got {len(contents)}."
+        )
     torn, codes, _ = _torn(contents, part_of)
     if not len(torn):
         return []
@@ -265,10 +279,12 @@ def _content_findings(
     example = listed(labels.ids[np.flatnonzero((codes == first) & (part_of >= 0))], limit=2)
     return [
         Finding(
-            "identical_rows", "warning",
-            f"{_number(len(torn), 'row')} found in more than one part under different ids, the same in every other column "
-            f"(ids {example} in {_in_parts(codes, int(first), part_of, names)}). If they are copies, keep one.", len(torn),
-        )  # fmt: skip
+            "identical_rows",
+            "warning",
+            f"{_number(len(torn), 'row')} found in more than one part under different ids, the same in every other "
+            f"column (ids {example} in {_in_parts(codes, int(first), part_of, names)}). If they are copies, keep one.",
+            len(torn),
+        )
     ]
 
 
@@ -294,22 +310,24 @@ def _class_findings(labels: Labels, parts: NDArray[np.int64], names: Sequence[st
     for index, label in enumerate(labels.classes):
         known = ~np.isnan(table[:, index])
         positive, of_known = table[known, index] == 1.0, parts[known]
-        shifts.append(
-            prevalence_shift(positive, of_known, len(names), None if groups is None else groups[known])
-        )
+        shifts.append(prevalence_shift(positive, of_known, len(names), None if groups is None else groups[known]))
         hits = np.bincount(of_known[positive], minlength=len(names))
-        findings += [_missing(label, names[part], int(hits.sum())) for part in np.flatnonzero(hits == 0)]
+        findings += [_missing(label, names[part], int(hits.sum())) for part in np.flatnonzero(hits == 0).tolist()]
     adjusted = holm(np.array([shift.p_value for shift in shifts]))
-    for index in np.flatnonzero(adjusted < level):
+    for index in np.flatnonzero(adjusted < level).tolist():
         rates = _rates(table[:, index], parts, names)
         findings.append(
             Finding(
-                "label_shift", "warning",
+                "label_shift",
+                "warning",
                 f'"{labels.classes[index]}" is not equally common in the parts: {rates} '
                 f"(adjusted p {max(adjusted[index], 1e-300):.2g}, Cramer's V {shifts[index].effect:.3f}, "
                 f"{shifts[index].method}). Split again with split_labels, or report each part's prevalence.",
-                1, labels.classes[index], float(adjusted[index]), shifts[index].effect,
-            )  # fmt: skip
+                1,
+                labels.classes[index],
+                float(adjusted[index]),
+                shifts[index].effect,
+            )
         )
     return findings
 

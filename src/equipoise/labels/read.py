@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from equipoise._checks import ArgumentError, DataError, check_one_of, listed
 from equipoise.labels._cells import NEGATIVE_WORDS, canonical
 from equipoise.labels._meaning import meaning_of, one_hot_values
 from equipoise.labels._scan import DROPPED, CellScan, LabelSpec, WideScan
-from equipoise.labels.table import TableSource, open_table
+from equipoise.labels.table import TableSource, codes_of, open_table
 
 if TYPE_CHECKING:
     import pyarrow
@@ -119,7 +120,7 @@ def read_labels(
     role: str | None = None,
     classes: Sequence[str] | None = None,
 ) -> Labels:
-    """Return the labels of a table; what was inferred is said in ``labels.notes``.
+    r"""Return the labels of a table; what was inferred is said in ``labels.notes``.
 
     Layouts: one 0/1 column per class; one column of classes; one column of findings joined by `separator`; ordinal
     grades 0, 1, 2, ...; the ``train_labels``, ``val_labels`` and ``test_labels`` of a MedMNIST-style ``.npz``, whose
@@ -148,7 +149,7 @@ def read_labels(
         >>> import tempfile, pathlib
         >>> folder = tempfile.TemporaryDirectory()
         >>> path = pathlib.Path(folder.name) / "labels.csv"
-        >>> _ = path.write_text("image,finding\\na,Mass|Edema\\nb,No Finding\\nc,\\n")
+        >>> _ = path.write_text("image,finding\na,Mass|Edema\nb,No Finding\nc,\n")
         >>> labels = read_labels(path, columns="finding", separator="|", ids="image")
         >>> labels.classes, labels.values.tolist()
         (('Edema', 'Mass'), [[1.0, 1.0], [0.0, 0.0], [nan, nan]])
@@ -295,35 +296,41 @@ def require_kept(source: TableSource, spec: LabelSpec, rows: int, kept: int) -> 
 def _names(
     source: TableSource, spec: LabelSpec, batches: Sequence[Any], states: NDArray[Any], texts: Sequence[str] | None
 ) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    import pyarrow as pa
-
     groups = None
     if spec.groups is not None:
-        groups = names_of(pa.chunked_array([batch.groups for batch in batches]).cast(pa.string()))
+        groups = names_of([name for batch in batches for name in _decoded(batch.groups)])
     if spec.ids is None:
         return np.arange(len(states), dtype=np.int64), groups
-    written = pa.chunked_array([batch.ids for batch in batches])
-    encoded = written.combine_chunks().dictionary_encode()
-    if len(encoded.dictionary) < len(written):
-        raise DataError(duplicate_ids(source, spec, encoded, states, texts))
+    written = [name for batch in batches for name in batch.ids.to_pylist()]
+    if len(set(written)) < len(written):
+        raise DataError(duplicate_ids(source, spec, written, states, texts))
     return names_of(written), groups
 
 
-def names_of(texts: pyarrow.ChunkedArray) -> NDArray[Any]:
-    """Return names as int64 when every one is written as a plain integer, else as objects; 007 stays text."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
+def _decoded(column: pyarrow.DictionaryArray) -> list[str]:
+    texts = column.dictionary.to_pylist()
+    return [texts[code] for code in codes_of(column).tolist()]
 
-    if pc.all(pc.match_substring_regex(texts, r"^(0|-?[1-9][0-9]{0,17})$")).as_py():
-        return np.asarray(texts.cast(pa.int64()).to_numpy(), dtype=np.int64)
-    return np.array(texts.to_pylist(), dtype=object)
+
+def names_of(texts: Sequence[str]) -> NDArray[Any]:
+    """Return names as int64 when every one is written as a plain integer, else as objects; 007 stays text.
+
+    Example:
+        >>> names_of(["1", "-20"]).tolist(), names_of(["1", "007"]).tolist()
+        ([1, -20], ['1', '007'])
+    """
+    plain = re.compile(r"(?:0|-?[1-9][0-9]{0,17})").fullmatch
+    if all(map(plain, texts)):
+        return np.fromiter(map(int, texts), np.int64, len(texts))
+    return np.array(texts, dtype=object)
 
 
 def duplicate_ids(
-    source: TableSource, spec: LabelSpec, encoded: Any, states: NDArray[Any], texts: Sequence[str] | None
+    source: TableSource, spec: LabelSpec, names: Sequence[str], states: NDArray[Any], texts: Sequence[str] | None
 ) -> str:
     """Return the message for ids that stand on several rows, naming first one whose rows contradict each other."""
-    numbers = encoded.indices.to_numpy()
+    places: dict[str, int] = {}
+    numbers = np.array([places.setdefault(name, len(places)) for name in names], np.int64)
     order = np.argsort(numbers, kind="stable")
     same = numbers[order][1:] == numbers[order][:-1]
     earlier, later = order[:-1][same], order[1:][same]
@@ -331,7 +338,7 @@ def duplicate_ids(
     differ = differ if differ.ndim == 1 else differ.any(axis=1)
     pick = int(np.argmax(differ)) if differ.any() else 0
     first, second = int(earlier[pick]), int(later[pick])
-    name = encoded.dictionary[int(numbers[first])].as_py()
+    name = names[first]
     start = f'{source.name}, column "{spec.ids}": the id "{name}" stands in rows {first + 1} and {second + 1}'
     more = len(np.unique(numbers[later])) - 1
     others = f" ({more:,} more ids repeat)" if more else ""
@@ -342,4 +349,3 @@ def duplicate_ids(
     else:
         said = listed(np.array(spec.columns)[states[first] != states[second]], limit=4)
     return f"{start} with different labels ({said}){others}. Keep the right row, or name another column as `ids`."
-

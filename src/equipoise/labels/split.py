@@ -110,7 +110,7 @@ class Split:
         >>> import numpy as np
         >>> split = Split(np.array([5, 6, 7]), np.array(["train", "test", "train"], object))
         >>> split.rows("train").tolist(), split.hash[:8]
-        ([0, 2], 'd0275f2e')
+        ([0, 2], 'b3fd3137')
     """
 
     ids: RowIds
@@ -275,8 +275,8 @@ def read_split(path: str | Path, *, ids: str = "id", roles: str | None = None, f
         twice = str(names[counts > 1][0])
         rows = np.flatnonzero(found.ids.astype(str) == twice) + 1
         raise DataError(
-            f'{Path(path).name}: the id "{twice}" stands in rows {rows[0]} and {rows[1]}. A row has one role; remove one '
-            "of them, or look at all such ids with check_split."
+            f'{Path(path).name}: the id "{twice}" stands in rows {rows[0]} and {rows[1]}. A row has one role; remove '
+            "one of them, or look at all such ids with check_split."
         )
     return Split(found.ids, found.roles, found.folds)
 
@@ -315,30 +315,32 @@ def _check_distinct(labels: Labels) -> None:
     for row, name in enumerate(names):
         if name in seen:
             raise DataError(
-                f'{labels.source}: the id "{name}" stands in rows {seen[name] + 1} and {row + 1}, so a split cannot tell '
-                "them apart. Remove one, or name another column as `ids`."
+                f'{labels.source}: the id "{name}" stands in rows {seen[name] + 1} and {row + 1}, so a split cannot '
+                "tell them apart. Remove one, or name another column as `ids`."
             )
         seen[name] = row
 
 
 def _counted(labels: Labels) -> _Counted:
     """Return the types of group, in an order that does not depend on the order of rows or classes."""
+    from equipoise.labels._tally import distinct_codes, row_codes
+
     table = labels.table()[:, np.argsort(np.array(labels.classes), kind="stable")]
     keys = labels.groups if labels.groups is not None else labels.ids
     names, groups = np.unique(keys, return_inverse=True)
     groups = groups.reshape(-1)
     positives, known = table == 1.0, ~np.isnan(table)
     if labels.groups is None:
-        from equipoise.labels._tally import distinct_codes
-
         first, codes = distinct_codes(positives, known)
         types = np.column_stack([np.ones(len(first)), positives[first], known[first]]).astype(np.int64)
         kinds = np.empty(len(names), np.int64)
         kinds[groups] = codes
         return _Counted(types, kinds, groups)
-    counts = np.column_stack([np.bincount(groups), summed(positives, groups, len(names)), summed(known, groups, len(names))])
-    types, kinds = np.unique(counts, axis=0, return_inverse=True)
-    return _Counted(types, kinds.reshape(-1), groups)
+    rows = np.bincount(groups)
+    counts = np.column_stack([rows, summed(positives, groups, len(names)), summed(known, groups, len(names))])
+    varying = counts[:, (counts != rows[:, None]).any(axis=0) | (np.arange(counts.shape[1]) == 0)]
+    _, first, kinds = np.unique(row_codes(varying), return_index=True, return_inverse=True)
+    return _Counted(counts[first], kinds.reshape(-1), groups)
 
 
 def summed(flags: NDArray[np.bool_], groups: NDArray[np.int64], count: int) -> NDArray[np.int64]:

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 from equipoise._checks import DataError, listed, nearest
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars
     import pyarrow
+    from numpy.typing import NDArray
 
 _BLOCK = 1 << 20  # bytes read at once: what bounds the memory of a count
 _ROWS = 1 << 17  # rows at once from Parquet
@@ -89,7 +91,7 @@ class TableSource:
 
 
 def open_table(path: str | Path) -> TableSource:
-    """Return what can be said of a table without reading its rows.
+    r"""Return what can be said of a table without reading its rows.
 
     Args:
         path: a CSV, TSV or other delimited text file (plain, ``.gz``, ``.bz2``, ``.zst``) or a Parquet file. The kind
@@ -102,7 +104,7 @@ def open_table(path: str | Path) -> TableSource:
         >>> import tempfile, pathlib
         >>> folder = tempfile.TemporaryDirectory()
         >>> path = pathlib.Path(folder.name) / "labels.csv"
-        >>> _ = path.write_text("id,finding\\n007,Mass\\n")
+        >>> _ = path.write_text("id,finding\n007,Mass\n")
         >>> open_table(path).columns
         ('id', 'finding')
         >>> folder.cleanup()
@@ -144,6 +146,44 @@ def read_table(path: str | Path, columns: Sequence[str] | None = None) -> polars
     frame = pl.from_arrow(pa.Table.from_batches(parts))
     assert isinstance(frame, pl.DataFrame)
     return frame
+
+
+def codes_of(column: pyarrow.DictionaryArray) -> NDArray[np.int64]:
+    """Return (rows,) the place of each cell in ``column.dictionary``.
+
+    The buffer is read directly: Arrow's own conversions import pandas wherever it is installed, which costs a command
+    more than all of its work.
+    """
+    import numpy as np
+
+    indices = column.indices
+    numbers = np.frombuffer(indices.buffers()[1], np.int32)[indices.offset : indices.offset + len(indices)]
+    return numbers.astype(np.int64)
+
+
+def hash_rows(path: str | Path, exclude: Sequence[str] = ()) -> NDArray[np.uint64] | None:
+    """Return (rows,) a hash that is equal for rows whose cells are all the same; None when no column is left.
+
+    Args:
+        path: see `open_table`.
+        exclude: columns that do not count, such as the id.
+    """
+    import numpy as np
+
+    from equipoise.labels._groups import hash_texts
+
+    source = open_table(path)
+    names = [name for name in dict.fromkeys(source.columns) if name not in exclude]
+    if not names:
+        return None
+    parts = []
+    for batch in source.batches(names):
+        hashes = np.zeros(len(batch[0]), np.uint64)
+        for column in batch:
+            # Multiplying before adding makes the place of a cell count, so that swapped cells differ.
+            hashes = hashes * np.uint64(0x9E3779B97F4A7C15) + hash_texts(column.dictionary)[codes_of(column)]
+        parts.append(hashes)
+    return np.concatenate(parts) if parts else None
 
 
 def _first_bytes(path: Path) -> bytes:
@@ -246,7 +286,9 @@ def _text_source(path: Path, compression: str | None) -> TableSource:
         stream.close()
     if b"\0" in block:
         line = block[: block.index(b"\0")].count(b"\n") + 1
-        raise DataError(f"{path.name} line {line} holds a zero byte: this is not a table of text. Save it as UTF-8 CSV.")
+        raise DataError(
+            f"{path.name} line {line} holds a zero byte: this is not a table of text. Save it as UTF-8 CSV."
+        )
     text = block.decode("utf-8", errors="ignore").removeprefix("\ufeff")
     delimiter, notes = _delimiter(text, path)
     header = next((row for row in _rows(text, delimiter) if row), None)
@@ -348,7 +390,9 @@ def _parquet_columns(path: Path) -> tuple[str, ...]:
         return tuple(file.schema_arrow.names)
 
 
-def _parquet_batches(source: TableSource, encoded: Sequence[str], plain: Sequence[str]) -> Iterator[list[pyarrow.Array]]:
+def _parquet_batches(
+    source: TableSource, encoded: Sequence[str], plain: Sequence[str]
+) -> Iterator[list[pyarrow.Array]]:
     import pyarrow as pa
 
     names = list(dict.fromkeys((*encoded, *plain)))

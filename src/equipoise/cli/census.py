@@ -1,0 +1,95 @@
+"""`equipoise census`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from equipoise.cli._options import (
+    GroupsOption,
+    IdsOption,
+    JsonOption,
+    LabelsOption,
+    OutOption,
+    SeparatorOption,
+    TaskOption,
+    UncertainOption,
+    UnknownOption,
+    columns,
+    console,
+    print_json,
+    print_table,
+)
+
+if TYPE_CHECKING:
+    from equipoise.labels import Census
+
+
+def census(
+    table: Annotated[Path, typer.Argument(help="CSV, TSV, Parquet or MedMNIST-style .npz; compressed is fine.")],
+    labels: LabelsOption = None,
+    separator: SeparatorOption = None,
+    ids: IdsOption = None,
+    groups: GroupsOption = None,
+    task: TaskOption = None,
+    uncertain: UncertainOption = None,
+    unknown: UnknownOption = "unknown",
+    positive: Annotated[
+        str | None, typer.Option("--positive", help="Which label is positive, where 0/1 or no/yes does not say.")
+    ] = None,
+    classes: Annotated[
+        str | None, typer.Option("--classes", help="The labels that may occur, comma-separated; others are errors.")
+    ] = None,
+    out: OutOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Count classes, label combinations, unknowns and groups in a table of labels, of any length."""
+    from equipoise._files import write_json
+    from equipoise.labels import count_file
+
+    found = count_file(
+        table, columns(labels), separator=separator, ids=ids, groups=groups, task=task, uncertain=uncertain,
+        unknown=unknown, positive=positive, classes=columns(classes),
+    )  # fmt: skip
+    if out is not None:
+        write_json(out, found.to_dict())
+    if json:
+        print_json(_summary(found))
+        return
+    _show(found)
+    if out is not None:
+        console().print(f"Written to {out}.")
+
+
+def _show(found: Census) -> None:
+    from equipoise.labels import _census_text as text
+
+    lines = text.sentences(found)
+    for note in (*found.notes, lines[0]):
+        console().print(note)
+    print_table(*text.class_rows(found))
+    if rows := text.combination_rows(found):
+        print_table(["label combination", "rows", "share"], rows, title="Most common label combinations")
+    if rows := text.pair_rows(found):
+        print_table(["pair", "rows", "share of the rarer"], rows, title="Most often positive together")
+    for line in lines[1:]:
+        console().print(line)
+
+
+def _summary(found: Census) -> dict[str, object]:
+    """Return the census with its rates, without the hashes of groups, which `--out` keeps."""
+    value = found.to_dict()
+    value.pop("group_sets")
+    low, high = found.prevalence_interval
+    per_class = found.groups_per_class
+    value["groups_per_class"] = None if per_class is None else per_class.tolist()
+    for name, column in (
+        ("prevalence", found.prevalence),
+        ("prevalence_low", low),
+        ("prevalence_high", high),
+        ("imbalance_ratio", found.imbalance_ratio),
+    ):
+        value[name] = [rate if abs(rate) < float("inf") else None for rate in column.tolist()]
+    return value
