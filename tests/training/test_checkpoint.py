@@ -52,7 +52,7 @@ def test_foreign_newer_damaged_and_missing_files_are_told_apart(tmp_path: Path) 
     save_file({"x": torch.zeros(1)}, path)
     with pytest.raises(RunError, match="Equipoise did not write it"):
         read_checkpoint(path)
-    save_file({"x": torch.zeros(1)}, path, metadata={"format": "equipoise", "version": "99", "state": "{}"})
+    save_file({"x": torch.zeros(1)}, path, metadata={"equipoise": '{"version": 99, "state": {}}'})
     with pytest.raises(RunError, match=r"newer Equipoise .* Upgrade"):
         read_checkpoint(path)
     write_checkpoint(path, {"x": torch.zeros(1000)}, {})

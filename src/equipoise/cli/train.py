@@ -93,15 +93,16 @@ def run_training(recipe: Recipe, *, out: Path | None, resume: bool = False, over
 
 def show_run(run: Run) -> None:
     """Print what happened: the metrics, one paragraph, where things are, and what to type next."""
-    from equipoise.report import next_steps, run_tables, summarise
+    from equipoise.report import RunView, metrics_table, next_steps, run_table, summarise
 
-    screen = console()
-    for table in run_tables(run):
-        screen.print(table)
-    screen.print(summarise(run))
-    screen.print()
-    for line in next_steps(run):
-        screen.print(line)
+    view, screen = RunView.read(run), console()
+    if view.metrics:
+        screen.print(metrics_table(view.metrics))
+    screen.print(run_table(view))
+    screen.print(summarise(view))
+    screen.print(f"\nRun folder  {run.path}\nFigure      {run.file('figures/run.png')}\n\nNext:")
+    for purpose, command in next_steps(view):
+        screen.print(f"  {purpose}\n    {command}")
 
 
 def _recipe(source: str, given: dict[str, object], overrides: list[str]) -> tuple[Recipe, bool]:

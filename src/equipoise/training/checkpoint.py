@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 from equipoise._checks import RunError
 from equipoise._files import replacing
 
-_FORMAT = "equipoise"
+# One entry only: safetensors writes several in an order that changes from process to process.
+_KEY = "equipoise"
 _VERSION = 1
 
 
@@ -30,7 +31,7 @@ def write_checkpoint(path: str | Path, tensors: Mapping[str, torch.Tensor], stat
         RunError: the file cannot be written (a full disk, a read-only folder). An older checkpoint is untouched.
     """
     ready = {name: tensor.detach().to("cpu").contiguous().clone() for name, tensor in tensors.items()}
-    metadata = {"format": _FORMAT, "version": str(_VERSION), "state": json.dumps(dict(state))}
+    metadata = {_KEY: json.dumps({"version": _VERSION, "state": dict(state)})}
     with replacing(path) as temporary:
         try:
             save_file(ready, temporary, metadata=metadata)
@@ -60,17 +61,19 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str
 
 
 def _checked_state(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
-    if metadata.get("format") != _FORMAT or "state" not in metadata:
+    if _KEY not in metadata:
         raise RunError(
             f"{path} is a safetensors file, but Equipoise did not write it. Give the run folder that Equipoise made."
         )
     try:
-        version, state = int(metadata.get("version", "0")), json.loads(metadata["state"])
-    except ValueError as error:
+        stored = json.loads(metadata[_KEY])
+        version, state = int(stored["version"]), stored["state"]
+    except (ValueError, KeyError, TypeError) as error:
         raise RunError(f"The state inside {path} is damaged. Start the run again with --overwrite.") from error
     if version > _VERSION:
         raise RunError(
-            f"{path} was written by a newer Equipoise (checkpoint version {version}, known: {_VERSION}). Upgrade Equipoise."
+            f"{path} was written by a newer Equipoise (checkpoint version {version}; this one knows {_VERSION}). "
+            "Upgrade Equipoise."
         )
     if not isinstance(state, dict):
         raise RunError(f"The state inside {path} is damaged. Start the run again with --overwrite.")

@@ -178,7 +178,7 @@ class Fit:
         for micro in self._micro_batches(shuffled, step):
             with _autocast(self.device, self.settings.precision):
                 logits = forward(micro.numeric, micro.categorical)
-                loss = member_loss(self.loss, logits, micro.labels, normaliser=max(1, known))
+                loss = member_loss(self.loss, logits, micro.labels, normaliser=float(max(1, known)))
             self._loss_sum += loss.detach() * known
             # DistributedDataParallel averages over processes; the loss is already divided by all entries of the step.
             scaled = loss * self.workers.count if self.workers.count > 1 else loss

@@ -164,7 +164,7 @@ class MemberTraining:
     def _validation_loss(self, logits: Tensor) -> float:
         labels = torch.from_numpy(np.ascontiguousarray(self.prepared.labels.values[self.rows.validation], np.float32))
         known = int((~labels.isnan()).sum())
-        return float(member_loss(self.prepared.make_loss(), logits, labels, normaliser=max(1, known)))
+        return float(member_loss(self.prepared.make_loss(), logits, labels, normaliser=float(max(1, known))))
 
     def _natural_scores(self, logits: NDArray[np.float64]) -> Scores:
         labels = self.prepared.labels.select(self.rows.validation)
