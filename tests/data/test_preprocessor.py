@@ -49,6 +49,14 @@ def test_standard_scores_by_hand():
     assert arrays.numeric[:, 1].tolist() == [0, 0, 1, 1, 1, 0, 0]
 
 
+def test_bins_come_with_enough_rows():
+    features = read_features(pl.DataFrame({"x": [str(i % 97) for i in range(1000)]}))
+    assert fit_preprocessor(features, np.arange(799)).method == "standard"
+    fitted = fit_preprocessor(features)
+    assert fitted.numeric_names == ("x", *(f"x bin {b}" for b in range(1, 9)))
+    np.testing.assert_allclose(fitted.apply(features).numeric.mean(0), 0, atol=1e-6)
+
+
 def test_quantile_scores_by_hand():
     features = read_features(pl.DataFrame({"x": ["1", "2", "2", "30"]}))
     arrays = fit_preprocessor(features, numeric="quantile_normal").apply(features)
@@ -163,5 +171,5 @@ def test_real_tables_have_no_gap_left(shared_data):
 def test_medical_words(shared_data):
     read = read_table(shared_data("mulan-multilabel") / "medical.csv.gz")
     features = read_features(read, targets=[name for name in read.columns if name.startswith("y_")])
-    fitted = fit_preprocessor(features)
+    fitted = fit_preprocessor(features, numeric="standard")
     assert fitted.apply(features).numeric.shape == (978, 1449 - len(fitted.dropped) - len(features.notes()))

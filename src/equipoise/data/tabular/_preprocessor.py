@@ -18,6 +18,7 @@ from equipoise.data.tabular._typing import Column
 
 NUMERIC_METHODS = ("standard", "quantile_normal", "robust_clip", "piecewise")
 LEAST_GAPS = 3  # missing training cells of a column from which a model can learn what a gap means
+ROWS_FOR_BINS = 800  # training rows from which `auto` describes numbers by bins too: fewer are learned by heart
 LEAST_BINS = 3  # a column of fewer quantile bins is described by its standardised value alone
 _VERSION = 1
 
@@ -209,7 +210,7 @@ def fit_preprocessor(
     features: Features,
     rows: NDArray[Any] | None = None,
     *,
-    numeric: str = "standard",
+    numeric: str = "auto",
     min_count: int = 2,
     max_levels: int = 255,
     bins: int = 8,
@@ -224,9 +225,10 @@ def fit_preprocessor(
     Args:
         features: from `read_features`.
         rows: the training rows, by index or by mask; None for all.
-        numeric: how numbers are scaled: `standard` (`apply_standard`), `quantile_normal` (`apply_quantile_normal`),
-            `robust_clip` (`apply_robust_clip`) or `piecewise` (the standard score, and beside it `apply_piecewise` less
-            its mean for every column of at least 3 quantile bins).
+        numeric: how numbers are scaled: `auto` (`piecewise` from 800 training rows, else `standard`), `standard`
+            (`apply_standard`), `quantile_normal` (`apply_quantile_normal`), `robust_clip` (`apply_robust_clip`) or
+            `piecewise` (the standard score, and beside it `apply_piecewise` less its mean for every column of at
+            least 3 quantile bins).
         min_count: training rows that give a word its own code, at least 1.
         max_levels: most words of one column that get a code, the most frequent first.
         bins: quantile bins of `piecewise`.
@@ -245,7 +247,7 @@ def fit_preprocessor(
     >>> arrays.categorical.tolist(), arrays.unknown
     ([[0], [2]], {'stage': 1})
     """
-    check_one_of(numeric, NUMERIC_METHODS, argument="numeric", function="fit_preprocessor")
+    check_one_of(numeric, ("auto", *NUMERIC_METHODS), argument="numeric", function="fit_preprocessor")
     if min_count < 1 or max_levels < 1 or bins < 2:
         raise ArgumentError(
             "`min_count` and `max_levels` of fit_preprocessor must be at least 1 and `bins` at least 2; "
@@ -254,6 +256,8 @@ def fit_preprocessor(
     training = features if rows is None else features.select(rows)
     if not len(training):
         raise ArgumentError("fit_preprocessor got no training row. Give at least one.")
+    if numeric == "auto":
+        numeric = "piecewise" if len(training) >= ROWS_FOR_BINS else "standard"
     dropped: list[tuple[str, str]] = []
     numbers = _fit_numeric(training, numeric, bins, dropped)
     words = _fit_categories(training, min_count, max_levels, dropped)
