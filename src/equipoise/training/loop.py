@@ -244,6 +244,10 @@ class Fit:
             "progress": vars(self.progress),
             "schedule": self.schedule.state(),
             "learning_rate": self.schedule.learning_rate,
+            "groups": [
+                {name: value for name, value in group.items() if name != "params"}
+                for group in self._optimizer.param_groups
+            ],
             "scaler": self._scaler.state_dict(),
         }
 
@@ -261,8 +265,8 @@ class Fit:
             number, key = name.split(".", 1)
             stored.setdefault(int(number), {})[key] = tensor
         state["state"] = stored
-        for group in state["param_groups"]:
-            group["lr"] = record["learning_rate"]
+        for group, stored_group in zip(state["param_groups"], record["groups"], strict=True):
+            group |= stored_group | {"betas": tuple(stored_group["betas"])}
         self._optimizer.load_state_dict(state)
         self.schedule.load(record["schedule"])
         if record["scaler"]:

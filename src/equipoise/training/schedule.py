@@ -80,8 +80,11 @@ class Schedule:
     def load(self, state: dict[str, Any]) -> None:
         """Go on from a stored state; the optimiser's own rate is restored with the optimiser."""
         holder = self._plateau or self._stepped
-        if holder is not None:
-            holder.load_state_dict(state)
+        if holder is None:
+            return
+        if isinstance(holder, LambdaLR):  # it wants back the functions that it does not store
+            state = state | {"lr_lambdas": [None] * len(holder.lr_lambdas)}
+        holder.load_state_dict(state)
 
 
 def cosine_factor(step: int, total_steps: int, warmup: int = 0, floor: float = 0.0) -> float:
