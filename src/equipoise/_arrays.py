@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    Floats: TypeAlias = NDArray[np.float64]  # of any shape
     ClassCounts: TypeAlias = NDArray[np.int64]
     ClassFloats: TypeAlias = NDArray[np.float64]
     RowFloats: TypeAlias = NDArray[np.floating[Any]]
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     RowIds: TypeAlias = NDArray[Any]
     ClassPairs: TypeAlias = NDArray[np.int64]
 else:
+    Floats = np.ndarray | np.floating  # sums over all axes come back as scalars
     try:
         from jaxtyping import Float, Int, Shaped
 

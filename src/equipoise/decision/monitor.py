@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
 from equipoise._checks import ArgumentError, check_one_of
 from equipoise.decision.thresholds import objective_at_cuts
@@ -14,8 +13,6 @@ from equipoise.metrics.figures import entry_losses
 from equipoise.metrics.outcomes import divide
 from equipoise.metrics.ranking import RankedClass, rank_class
 from equipoise.scores import Scores
-
-Floats = NDArray[np.float64]
 
 # Name -> what it is.
 MONITORS = {

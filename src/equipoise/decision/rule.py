@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise._arrays import Floats
 from equipoise._checks import ArgumentError, DataError, check_one_of, listed
 from equipoise._files import read_json, write_json
 from equipoise.decision._json import pack_keys, parse_rule
@@ -16,8 +17,6 @@ from equipoise.decision.thresholds import ALWAYS, NEVER, OBJECTIVES, FittedThres
 from equipoise.metrics.ranking import RankedClass, rank_class
 from equipoise.scores import Decisions, Scores
 from equipoise.scores.ids import digest
-
-Floats = NDArray[np.float64]
 
 SKETCH_SIZE = 1024
 _FEW = 10  # positives below which a threshold is said to rest on few

@@ -7,13 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from equipoise._arrays import Floats
 from equipoise._checks import ArgumentError, check_one_of
 from equipoise.metrics.ranking import RankedClass, rank_class
 from equipoise.scores.record import logit, sigmoid
 
-Floats = NDArray[np.float64]
 Objective = Callable[[Floats, Floats, float, float], Floats]
 
 ALWAYS = 0.0  # predicted whatever the probability

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise._arrays import Floats
 from equipoise.metrics.figures import (
     Figures,
     Tallies,
@@ -28,7 +29,6 @@ from equipoise.metrics.outcomes import Outcomes, divide
 from equipoise.scores import Decisions, Scores
 from equipoise.scores.ids import hash_ids
 
-Floats = NDArray[np.float64]
 Counts = NDArray[np.int32]  # (clusters, replicates): how often each replicate drew each cluster
 
 _BATCH_ENTRIES = 4_000_000  # counts held at once
@@ -147,7 +147,7 @@ class _Prepared:
         """Return (replicates, 2, rankings) of AUC and AP, and (replicates, features) of linear sums."""
         ranked = [ranking.replicate(counts) for ranking in self.rankings]
         sums = self.linear @ counts.astype(np.float64)
-        return np.moveaxis(np.array(ranked).reshape(len(ranked), 2, -1), -1, 0).transpose(0, 2, 1), sums.T
+        return np.moveaxis(np.array(ranked).reshape(len(ranked), 2, counts.shape[1]), -1, 0).transpose(0, 2, 1), sums.T
 
 
 def resample_figures(

@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from equipoise._arrays import Floats
 from equipoise._checks import ArgumentError
 from equipoise.metrics._arguments import known_rows
 from equipoise.metrics.outcomes import divide
-
-Floats = NDArray[np.float64]
 
 
 def exact_match_score(labels: Any, predictions: Any, *, sample_weights: Any = None) -> float:
@@ -69,7 +67,7 @@ def quadratic_kappa_score(labels: Any, predictions: Any, *, classes: int, sample
         0.6666666666666667
     """
     truth, predicted, weights = known_rows(
-        labels, predictions, sample_weights, "quadratic_kappa_score", highest=classes - 1
+        labels, predictions, sample_weights, "quadratic_kappa_score", highest=float(classes - 1)
     )
     if len(truth) and not (np.isin(predicted, np.arange(classes)).all()):
         raise ArgumentError(f"`predictions` of quadratic_kappa_score must be grades from 0 to {classes - 1}.")

@@ -11,13 +11,12 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise._arrays import Floats
 from equipoise.metrics.agreement import matthews_of_margins, quadratic_kappa
 from equipoise.metrics.outcomes import Outcomes, divide
 from equipoise.metrics.probability import log_losses, squared_errors
 from equipoise.metrics.ranking import rank_class
 from equipoise.scores import Decisions, Scores
-
-Floats = NDArray[np.float64]
 
 RANKING = ("auc", "ap")
 RATES = ("precision", "recall", "specificity", "f1", "balanced_accuracy", "accuracy", "mcc")

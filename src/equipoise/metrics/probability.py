@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from equipoise._arrays import Floats
 from equipoise._checks import ArgumentError
 from equipoise.metrics._arguments import known_rows
 
-Floats = NDArray[np.float64]
 _SMALLEST = float(np.finfo(np.float64).eps)
 
 

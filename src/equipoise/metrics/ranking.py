@@ -6,11 +6,9 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from equipoise._arrays import Floats
 from equipoise.metrics._arguments import known_rows
-
-Floats = NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise._arrays import Floats
 from equipoise.metrics.outcomes import divide
 from equipoise.metrics.ranking import rank_class
 from equipoise.scores import Scores
 from equipoise.scores.record import logit
-
-Floats = NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._arrays import RowIds
+from equipoise._arrays import Floats, RowIds
 from equipoise._checks import ArgumentError, DataError, check_one_of, listed
 from equipoise.scores.ids import digest, hash_ids
-
-if TYPE_CHECKING:
-    Floats: TypeAlias = NDArray[np.float64]
-else:
-    Floats = np.ndarray
 
 KINDS = ("logits", "probabilities")
 ROLES = ("train", "validation", "test")
