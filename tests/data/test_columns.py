@@ -145,6 +145,13 @@ def test_few_words_among_numbers_are_a_category():
     assert "150 of 200 known cells are numbers" in found.columns[0].reason
 
 
+@pytest.mark.parametrize("write", [lambda i: f"{i:,}", lambda i: f"{i},5", lambda i: "<" * (i % 2) + str(i)])
+def test_numbers_written_for_people_are_named(write):
+    found = read_features(pl.DataFrame({"x": [write(i) for i in range(900, 1900)]}))
+    assert found.names == ()
+    assert "numbers with a comma, sign or unit (1,000 different in 1,000 cells, such as" in found.notes()[0]
+
+
 def test_tables_of_nothing():
     assert len(read_features(pl.DataFrame({"y": ["0", "1"]}), targets=["y"])) == 2
     one = read_features(pl.DataFrame({"age": ["3"], "sex": ["F"]}))

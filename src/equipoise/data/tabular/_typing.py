@@ -20,6 +20,7 @@ COUNTED_FROM = 50  # rows from which whole numbers that count the rows are taken
 _NO = {"no", "n", "f", "false", "negative", "neg", "absent", "off"}
 _YES = {"yes", "y", "t", "true", "positive", "pos", "present", "on"}
 _DATE = re.compile(r"^(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4})([ T].*)?$")
+_MARKED_NUMBER = r"^[<>=~≤≥+-]{0,2}\s?\d[\d,.'\s]*\s?[%a-zA-Zµ/]{0,6}$"
 _ID_NAME = re.compile(r"(^|[^a-z])(id|ids|mrn|uuid|guid|index|rownames?|row)$|[a-z]I[Dd]$|^unnamed", re.IGNORECASE)
 
 
@@ -134,17 +135,22 @@ def _type_words(name: str, cells: Cells, missing: int, asked: bool, source: str)
     if distinct <= limit:
         return _as_category(name, words, missing, f"words, {distinct:,} different{some}")
     example = shortened(words.drop_nulls()[0])
-    if bool(_DATE.match(str(words.drop_nulls()[0]))):
-        kind, why = "date", f'dates such as "{example}"; write days or years since an event'
-    elif _mean_length(words) > FEW * 2:
-        kind, why = "text", f'free text, {distinct:,} different in {cells.known:,} cells, such as "{example}"'
-    else:
-        kind = "identifier"
-        count = f"{distinct:,} different in {cells.known:,} cells"
-        why = f'looks like an identifier or free text: {count}, such as "{example}"'
+    kind, why = _unused_words(words, distinct, cells.known, example)
     if asked:
-        return Column(name, "category", f"asked for, although it {why}", True, distinct, missing)
+        return Column(name, "category", f"asked for; {why}", True, distinct, missing)
     return Column(name, kind, f"{why}{some}; list it in `categories` to use it", False, distinct, missing)
+
+
+def _unused_words(words: pl.Series, distinct: int, known: int, example: str) -> tuple[str, str]:
+    """Return the kind, and the reason, of words that are too many for a category."""
+    count = f'{distinct:,} different in {known:,} cells, such as "{example}"'
+    if bool(_DATE.match(str(words.drop_nulls()[0]))):
+        return "date", f'dates such as "{example}"; write days or years since an event'
+    if float(words.drop_nulls().str.contains(_MARKED_NUMBER).cast(pl.Float64).to_numpy().mean()) >= MOSTLY:
+        return "text", f"numbers with a comma, sign or unit ({count}); write them as 1234.5"
+    if _mean_length(words) > FEW * 2:
+        return "text", f"free text, {count}"
+    return "identifier", f"looks like an identifier or free text: {count}"
 
 
 def _mean_length(words: pl.Series) -> float:
