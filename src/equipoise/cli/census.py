@@ -58,12 +58,13 @@ def census(
     if json:
         print_json(_summary(found))
         return
-    _show(found)
+    show_census(found)
     if out is not None:
         console().print(f"Written to {out}.")
 
 
-def _show(found: Census) -> None:
+def show_census(found: Census) -> None:
+    """Print a census: classes, the commonest combinations and pairs, and what stands out."""
     from equipoise.labels import _census_text as text
 
     lines = text.sentences(found)
