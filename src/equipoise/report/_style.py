@@ -72,7 +72,8 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **g
 
 def class_grid(count: int, width: float, height: float, most_columns: int) -> tuple[Figure, list[Axes]]:
     """Return a figure of `count` panels of a size in inches, row by row."""
-    columns = min(most_columns, max(count, 1))
+    scale = 1.7 if count <= 1 else 1.25 if count <= 3 else 1.0
+    width, height, columns = width * scale, height * scale, min(most_columns, max(count, 1))
     rows = -(-max(count, 1) // columns)
     figure, axes = new_figure(0.5 + width * columns, 0.7 + height * rows, rows, columns)
     for empty in axes.flat[count:]:
@@ -94,7 +95,7 @@ def shown(name: object, most: int = 28) -> str:
     """
     text = " ".join(str(name).split()) or "(no name)"
     text = text if len(text) <= most else text[: most - 1] + "…"
-    return text.replace("\\", "\u29f5").replace("$", r"\$")
+    return text.replace("$", r"\$")
 
 
 def line_looks(count: int) -> list[dict[str, Any]]:
