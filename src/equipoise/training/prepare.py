@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from equipoise._checks import ArgumentError, DataError
 from equipoise.balance import ClassWeights, FocalCorrection, Ledger, class_weights
-from equipoise.data import Features, Leak, find_leaks, read_features
+from equipoise.data import Features, Leak, find_leaks, forgotten_targets, read_features
 from equipoise.labels import Census, Labels, Split, count_labels, read_labels, read_split, read_table, split_labels
 from equipoise.losses import make_loss
 
@@ -76,6 +77,23 @@ class Prepared:
     def exclusive(self) -> bool:
         """Whether exactly one class is true of each row (softmax), or each class is a question of its own (sigmoid)."""
         return self.labels.task in ("multiclass", "ordinal")
+
+    def sentences(self) -> list[str]:
+        """Say what is used as features, and how rows are shared out."""
+        kinds = Counter(column.kind for column in self.features.columns if column.used)
+        features = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+        told = [f"{sum(kinds.values())} features: {features}." if kinds else "No column can be used as a feature."]
+        if len(self.members) > 1:
+            rows = len(self.development)
+            told.append(
+                f"{rows:,} rows in {len(self.members)} parts: each part is scored by a member that learns from the others; "
+                f"{len(self.test):,} rows are kept for the test."
+            )
+        else:
+            learned, watched = len(self.members[0].train), len(self.members[0].validation)
+            told.append(f"{learned:,} rows to learn from, {watched:,} for validation, {len(self.test):,} for the test.")
+        forgotten = forgotten_targets(self.features, self.recipe.data.labels)
+        return [*told, forgotten] if forgotten else told
 
     def make_loss(self) -> nn.Module:
         """Return the loss that the recipe asks for."""

@@ -15,7 +15,7 @@ from equipoise._checks import ArgumentError, RunError
 from equipoise.decision import fit_decision, fixed_rule, write_rule
 from equipoise.evidence import evaluate
 from equipoise.labels import write_split
-from equipoise.runs import Run
+from equipoise.runs import Run, next_run_path
 from equipoise.scores import Decisions, Scores, write_scores
 from equipoise.training.checkpoint import write_checkpoint
 from equipoise.training.combine import mean_of_members
@@ -63,7 +63,9 @@ def train(
     prepared = prepare(recipe)
     if workers.rank == 0:
         _announce(prepared, watch)
-    run = Run.create(out, recipe, resume=resume, overwrite=overwrite) if workers.rank == 0 else None
+    run = None
+    if workers.rank == 0:
+        run = Run.create(out or next_run_path(recipe.name), recipe, resume=resume, overwrite=overwrite)
     folder = _shared_folder(run, workers)
     if (folder / "DONE").exists():
         return run or Run.open(folder)
@@ -194,10 +196,14 @@ def _scores(prepared: Prepared, rows: NDArray[np.int64], values: NDArray[np.floa
 
 
 def _announce(prepared: Prepared, watch: Watch) -> None:
-    for note in prepared.notes:
-        watch.say(note)
-    for sentence in (*prepared.ledger.sentences(), *prepared.ledger.warnings()):
+    """Say what will be trained, on what, and what is doubtful about it."""
+    for sentence in (*prepared.notes, *prepared.features.notes(), *prepared.sentences()):
         watch.say(sentence)
+    said = prepared.ledger.sentences()
+    for sentence in said if prepared.ledger.corrections else said[-1:]:
+        watch.say(sentence)
+    for sentence in prepared.ledger.warnings():
+        watch.say(f"Warning: {sentence}")
     for leak in prepared.leaks:
         watch.say(leak.sentence)
 
