@@ -132,7 +132,10 @@ def per_class(weights: Any, argument: str, function: str, *, below: float = np.i
     if weights is None:
         return None
     try:
-        values: Tensor = torch.as_tensor(weights, dtype=torch.float64).detach().clone()
+        values: Tensor = torch.as_tensor(
+            np.array(weights) if isinstance(weights, np.ndarray) else weights, dtype=torch.float64
+        )
+        values = values.detach().clone()
         values = values.reshape(1) if values.dim() == 0 else values
     except (TypeError, ValueError, RuntimeError) as error:
         raise ArgumentError(f"`{argument}` of {function} must be numbers, one a class; got {weights!r}.") from error

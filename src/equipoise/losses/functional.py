@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from equipoise._checks import check_one_of
+from equipoise.losses._focal_terms import SigmoidFocalTerms
 from equipoise.losses._shapes import (
     ClassLogits,
     Logits,
@@ -34,6 +35,7 @@ from equipoise.losses._shapes import (
 _HALF = (torch.float16, torch.bfloat16)
 # Half-precision scores are kept within this, so that weighted sums of them stay finite in float32.
 _BOUND = 1e30
+_IGNORED = -100
 REDUCTIONS = ("none", "mean", "sum")
 
 
@@ -132,18 +134,14 @@ def sigmoid_focal_loss(
     """
     check_sigmoid_shapes(logits, labels, "sigmoid_focal_loss", pos_weight=pos_weight, alpha=alpha)
     scores, targets, known = _masked(logits, labels, has_unknowns)
-    log_p, log_q = functional.logsigmoid(scores), functional.logsigmoid(-scores)
-    positive_weights, negative_weights = targets, 1.0 - targets
+    # An unknown entry has target 0 and known 0: no weight on either side.
+    positive_weights, negative_weights = targets, (1.0 if known is None else known) - targets
     if alpha is not None:
         alpha = alpha.to(scores) if isinstance(alpha, Tensor) else alpha
         positive_weights, negative_weights = alpha * positive_weights, (1.0 - alpha) * negative_weights
     if pos_weight is not None:
         positive_weights = pos_weight.to(scores) * positive_weights
-    missed = positive_weights * torch.exp(gamma * log_q) * log_p
-    alarmed = negative_weights * torch.exp(gamma * log_p) * log_q
-    losses = -(missed + alarmed)
-    if known is not None:
-        losses = losses * known
+    losses, _ = SigmoidFocalTerms.apply(scores, positive_weights, negative_weights, float(gamma))
     return _reduced(losses, known, sample_weights, reduction, normaliser)
 
 
@@ -186,6 +184,11 @@ def cross_entropy_loss(
     """
     check_softmax_shapes(logits, labels, "cross_entropy_loss", class_weight=class_weight)
     scores, index, known = _masked_index(logits, labels, has_unknowns)
+    if sample_weights is None and reduction != "none":  # one kernel for loss, weights and sum
+        weight = None if class_weight is None else class_weight.to(scores).expand(scores.shape[1])
+        index = index if known is None else torch.where(known > 0, index, _IGNORED)
+        total = functional.cross_entropy(scores, index, weight=weight, ignore_index=_IGNORED, reduction="sum")
+        return _divided(total, index, known, reduction, normaliser)
     losses = functional.cross_entropy(scores, index, reduction="none")
     return _weighed(losses, index, known, (class_weight,), sample_weights, reduction, normaliser)
 
