@@ -152,6 +152,16 @@ def test_numbers_written_for_people_are_named(write):
     assert "numbers with a comma, sign or unit (1,000 different in 1,000 cells, such as" in found.notes()[0]
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("patient_id", "identifier"), ("PatientID", "identifier"), ("MRN", "identifier"), ("covid", "numeric")],
+)
+def test_whole_numbers_that_never_repeat(name, kind):
+    found = read_features(pl.DataFrame({name: [str(i * i) for i in range(100)]}))
+    assert found.columns[0].kind == kind
+    assert read_features(pl.DataFrame({name: [str(i * i) for i in range(100)]}), numeric=[name]).names == (name,)
+
+
 def test_tables_of_nothing():
     assert len(read_features(pl.DataFrame({"y": ["0", "1"]}), targets=["y"])) == 2
     one = read_features(pl.DataFrame({"age": ["3"], "sex": ["F"]}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -117,6 +118,6 @@ def combine_submodels(logits: Tensor, *, multiclass: bool) -> Tensor:
         return logits[:, 0]
     if multiclass:
         members = torch.log_softmax(logits, dim=-1)
-        return torch.logsumexp(members, dim=1) - torch.log(torch.tensor(float(logits.shape[1])))
+        return torch.logsumexp(members, dim=1) - math.log(logits.shape[1])
     log_sigmoid = nn.functional.logsigmoid
     return torch.logsumexp(log_sigmoid(logits), dim=1) - torch.logsumexp(log_sigmoid(-logits), dim=1)

@@ -21,7 +21,7 @@ _NO = {"no", "n", "f", "false", "negative", "neg", "absent", "off"}
 _YES = {"yes", "y", "t", "true", "positive", "pos", "present", "on"}
 _DATE = re.compile(r"^(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4})([ T].*)?$")
 _MARKED_NUMBER = r"^[<>=~≤≥+-]{0,2}\s?\d[\d,.'\s]*\s?[%a-zA-Zµ/]{0,6}$"
-_ID_NAME = re.compile(r"(^|[^a-z])(id|ids|mrn|uuid|guid|index|rownames?|row)$|[a-z]I[Dd]$|^unnamed", re.IGNORECASE)
+_ID_NAME = re.compile(r"(?i:(^|[^a-z])(id|ids|mrn|uuid|guid|index|rownames?|row)$|^unnamed)|[a-z]I[Dd]$")
 
 
 @dataclass(frozen=True)
