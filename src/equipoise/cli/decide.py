@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from equipoise.cli._options import JsonOption, OutOption, console, print_json
+from equipoise.cli._options import JsonOption, OutOption, console, print_json, print_table
 from equipoise.cli._scores import (
     OverwriteOption,
     RoleOption,
@@ -59,22 +59,19 @@ def decide(
 
 def _print(rule: DecisionRule, scores: Scores) -> None:
     import numpy as np
-    from rich.table import Table
 
     console().print(f"{len(scores):,} rows of the role {scores.role}, {scores.task}.")
     if rule.thresholds is None or rule.positives is None or rule.fitted_values is None:
         console().print(*rule.sentences(), sep="\n")
         return
-    table = Table("class", box=None, pad_edge=False, header_style="bold")
-    for title in ("positives", "threshold", f"{rule.maximize} here", "predicted", "prevalence"):
-        table.add_column(title, justify="right")
     rates = rule.apply(scores).table().mean(axis=0)
     truth = scores.table()
     prevalences = (truth == 1).sum(axis=0) / (~np.isnan(truth)).sum(axis=0).clip(1)
+    lines = []
     for index, name in enumerate(rule.classes):
         threshold = float(rule.thresholds[index])
         shown = "never" if threshold > 1 else "always" if threshold == 0 else f"{threshold:.4g}"
-        table.add_row(
+        row = (
             name,
             f"{rule.positives[index]:,}",
             shown,
@@ -82,7 +79,8 @@ def _print(rule: DecisionRule, scores: Scores) -> None:
             f"{rates[index]:.2%}",
             f"{prevalences[index]:.2%}",
         )
-    console().print(table)
+        lines.append(row)
+    print_table(("class", "positives", "threshold", f"{rule.maximize} here", "predicted", "prevalence"), lines)
     console().print(
         f"{rule.maximize} here is on the rows that the thresholds were fitted on, and so too good: judge on the "
         f"test role."

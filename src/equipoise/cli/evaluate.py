@@ -9,7 +9,7 @@ import typer
 
 from equipoise._checks import ArgumentError
 from equipoise._files import write_json
-from equipoise.cli._options import JsonOption, OutOption, SeedOption, console, print_json
+from equipoise.cli._options import JsonOption, OutOption, SeedOption, console, print_json, print_table
 from equipoise.cli._scores import (
     OverwriteOption,
     RoleOption,
@@ -64,7 +64,7 @@ def evaluate(
     if json:
         print_json(table.to_dict())
         return
-    print_table(table)
+    show_metrics(table)
     if out is not None:
         console().print(f"Written to {out}.")
 
@@ -81,31 +81,21 @@ def _rule(scores: Path, rule: Path | None, threshold: float | None, found: Score
     return None if rule is None else read_rule(rule)
 
 
-def print_table(table: MetricTable) -> None:
+def show_metrics(table: MetricTable) -> None:
     """Print a metric table: averages first, then the classes; every figure is in --json and --out."""
-    from rich.table import Table
-
     console().print(table.headline())
-    averages = Table("metric", "value", "evaluable", "note", box=None, pad_edge=False, header_style="bold")
-    for row in table.overall():
-        averages.add_row(row.name, interval_text(row), row.evaluable, row.note)
     if table.overall():
-        console().print(averages)
-    shown = [name for name in _SHOWN if any(row.metric == name for row in table.rows if row.class_name)]
+        averages = [(row.name, interval_text(row), row.evaluable, row.note) for row in table.overall()]
+        print_table(("metric", "value", "evaluable", "note"), averages)
     if len(table.classes) == 1:
-        shown = [row.metric for row in table.of_class(table.classes[0])]
-        single = Table(table.classes[0], "value", "note", box=None, pad_edge=False, header_style="bold")
-        for row in table.of_class(table.classes[0]):
-            single.add_row(row.name, interval_text(row), row.note)
-        console().print(single)
-        return
-    classes = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("class", "positives", *shown):
-        classes.add_column(title, no_wrap=True, justify="right" if title == "positives" else "left")
-    for name in table.classes:
-        rows = {row.metric: row for row in table.of_class(name)}
-        support = f"{next(iter(rows.values())).support:,}"
-        classes.add_row(name, support, *(interval_text(rows[metric]) for metric in shown))
-    console().print(classes, crop=False, width=max(100, console().width))
+        rows = table.of_class(table.classes[0])
+        print_table((table.classes[0], "value", "note"), [(row.name, interval_text(row), row.note) for row in rows])
+    else:
+        shown = [name for name in _SHOWN if any(row.metric == name for row in table.rows if row.class_name)]
+        lines = []
+        for name in table.classes:
+            figures = {row.metric: row for row in table.of_class(name)}
+            lines.append((name, f"{figures['auc'].support:,}", *(interval_text(figures[metric]) for metric in shown)))
+        print_table(("class", "positives", *shown), lines)
     for note in table.notes:
         console().print(note)
