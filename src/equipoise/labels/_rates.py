@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from equipoise._checks import ArgumentError, check_number
 
 
 def wilson_interval(
-    successes: ArrayLike, trials: ArrayLike, level: float = 0.95
+    successes: NDArray[Any] | Sequence[int] | int, trials: NDArray[Any] | Sequence[int] | int, level: float = 0.95
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the lower and upper end of Wilson's score interval for a proportion, both in [0, 1].
 
