@@ -198,3 +198,22 @@ def test_a_model_trained_under_every_correction_returns_to_the_truth():
     natural = 1 / (1 + np.exp(-ledger.to_natural(logits.detach().numpy())))
     np.testing.assert_allclose(natural, rates.numpy(), atol=1e-6)
     assert np.all(np.abs(torch.sigmoid(logits).detach().numpy() - rates.numpy()) > 0.02)
+
+
+@pytest.mark.parametrize("name", ["bce", "focal"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_gradients_of_each_row_by_torch_func(name, dtype):
+    loss = make_loss(name, "multilabel", weights=class_weights(FINDINGS), reduction="sum")
+    logits, labels = torch.randn(6, 2, dtype=dtype), torch.tensor([[1.0, 0.0], [0.0, torch.nan]] * 3)
+    one = lambda z, y: loss(z[None], y[None])
+    by_row = torch.func.vmap(torch.func.grad(one))(logits, labels)
+    leaf = logits.clone().requires_grad_()
+    loss(leaf, labels).backward()
+    torch.testing.assert_close(by_row, leaf.grad)
+
+
+def test_slope_of_the_slope_of_focal_is_refused_not_wrong():
+    logits = torch.randn(3, requires_grad=True)
+    slope = torch.autograd.grad(sigmoid_focal_loss(logits, torch.ones(3)), logits, create_graph=True)[0]
+    with pytest.raises(RuntimeError):
+        slope.sum().backward()

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from equipoise._checks import check_one_of
-from equipoise.losses._focal_terms import SigmoidFocalTerms
+from equipoise.losses._focal_terms import sigmoid_focal_terms, transforming
 from equipoise.losses._shapes import (
     ClassLogits,
     Logits,
@@ -141,7 +141,7 @@ def sigmoid_focal_loss(
         positive_weights, negative_weights = alpha * positive_weights, (1.0 - alpha) * negative_weights
     if pos_weight is not None:
         positive_weights = pos_weight.to(scores) * positive_weights
-    losses, _ = SigmoidFocalTerms.apply(scores, positive_weights, negative_weights, float(gamma))
+    losses = sigmoid_focal_terms(scores, positive_weights, negative_weights, float(gamma))
     return _reduced(losses, known, sample_weights, reduction, normaliser)
 
 
@@ -249,12 +249,8 @@ class _Bounded(torch.autograd.Function):
     """Clamp whose gradient is one everywhere: an overflowed score still learns which way to go."""
 
     @staticmethod
-    def forward(scores: Tensor) -> Tensor:
+    def forward(ctx: Any, scores: Tensor) -> Tensor:
         return scores.clamp(-_BOUND, _BOUND)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
-        pass
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
@@ -264,6 +260,8 @@ class _Bounded(torch.autograd.Function):
 def _full_precision(logits: Tensor) -> Tensor:
     if logits.dtype not in _HALF:
         return logits
+    if transforming():
+        return logits.float().clamp(-_BOUND, _BOUND)
     bounded: Tensor = _Bounded.apply(logits.float())
     return bounded
 
