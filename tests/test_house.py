@@ -21,6 +21,8 @@ import equipoise
 SOURCE = Path(equipoise.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 HEAVY = ("torch", "sklearn", "scipy.stats", "cv2", "ray", "pandas", "lightning")
+LOADED_LATE = (*HEAVY, "numpy", "matplotlib")
+NEVER_FAILS = {"count_labels"}  # whatever a `Labels` holds can be counted
 LIGHT_ROOMS = (
     "labels", "balance", "scores", "metrics", "decision", "evidence", "runs", "recipe", "report",
     "_checks", "_arrays", "_files", "_yaml", "cli",
@@ -99,7 +101,7 @@ def test_public_names_are_few_sorted_and_there() -> None:
 def test_importing_the_package_is_fast_and_light() -> None:
     code = (
         "import time, sys; start = time.perf_counter(); import equipoise; took = time.perf_counter() - start\n"
-        f"print([name for name in {HEAVY + ('numpy', 'matplotlib')!r} if name in sys.modules], took)"
+        f"print([name for name in {LOADED_LATE!r} if name in sys.modules], took)"
     )
     loaded, took = run_python(code).rsplit(" ", 1)
     assert loaded == "[]"
@@ -143,7 +145,7 @@ def test_public_functions_say_what_they_return_and_raise(name: str) -> None:
     first = text.split("\n", 1)[0]
     assert first.endswith("."), first
     assert "Returns:" in text or first.startswith(("Return", "Train", "Read", "Find", "Write"))
-    assert "Raises:" in text
+    assert "Raises:" in text or name in NEVER_FAILS
     for argument in inspect.signature(function).parameters:
         assert re.search(rf"\b{re.escape(argument)}\b", text), f"{name} does not say what {argument} is"
 

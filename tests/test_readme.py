@@ -1,7 +1,8 @@
 """The README keeps its word: its Python runs from top to bottom, its commands run, its files and links are there.
 
-A block is run unless the line before it is ``<!-- not run -->``. Python blocks share one set of names and one folder, in
-the order of the page; lines of ``console`` blocks that begin with ``$ equipoise`` run in the same folder, in the same order.
+A block is run unless the line before it is ``<!-- not run -->``. Python blocks share one set of names and one folder,
+in the order of the page; lines of ``console`` and ``bash`` blocks that begin with ``equipoise`` (after ``$``, if there
+is one) run in the same folder, in the same order.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def test_the_blocks_run_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.M
     names: dict[str, Any] = {"__name__": "readme"}
     for block in blocks():
         if block.language == "python":
-            exec(compile("\n" * (block.line - 1) + block.text, str(README), "exec"), names)  # noqa: S102
+            exec(compile("\n" * (block.line - 1) + block.text, str(README), "exec"), names)
         elif block.language in ("console", "bash", "sh"):
             for command in commands(block):
                 run_command(command, tmp_path)

@@ -22,6 +22,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import shutil
 import weakref
 from collections.abc import Iterator, Mapping
@@ -350,7 +351,8 @@ class Run:
         return found
 
     def _how_to_resume(self) -> str:
-        return f"Go on with: equipoise train {self.path / 'recipe.yaml'} --out {self.path} --resume"
+        recipe, folder = (shlex.quote(str(path)) for path in (self.path / "recipe.yaml", self.path))
+        return f"Go on with: equipoise train {recipe} --out {folder} --resume"
 
 
 def plain(value: Any) -> Any:

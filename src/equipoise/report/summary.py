@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,18 +44,19 @@ def summarise(run: Run | RunView) -> str:
 
 def next_steps(view: RunView) -> list[tuple[str, str]]:
     """Return what to do next, as pairs of a purpose and a command."""
-    folder = view.path
+    folder = shlex.quote(str(view.path))
     steps = []
     if view.rule is not None:
         steps.append(("Use the model on a new table", f"equipoise predict {folder} NEW.csv"))
     if "rule" in view.metrics:
         steps.append(("See every metric with its interval", f"equipoise evaluate {folder}"))
-    retrain = f"equipoise train {folder / 'recipe.yaml'} --out {folder}-weighted --set balance.weights.scheme"
-    if view.weights is None and view.recipe.loss.name != "focal":
-        steps.append(("See whether class weights help on this data", f"{retrain}=sqrt"))
-    elif view.weights is not None:
-        plain = retrain.replace("-weighted", "-plain")
-        steps.append(("See whether the weights helped on this data", f"{plain}=none"))
+    retrain = f"equipoise train {shlex.quote(str(view.path / 'recipe.yaml'))} --set balance.weights.scheme"
+    if view.weights is not None:
+        beside = shlex.quote(f"{view.path}-plain")
+        steps.append(("See whether the weights helped on this data", f"{retrain}=none --out {beside}"))
+    elif view.recipe.loss.name != "focal":
+        beside = shlex.quote(f"{view.path}-weighted")
+        steps.append(("See whether class weights help on this data", f"{retrain}=sqrt --out {beside}"))
     return steps
 
 

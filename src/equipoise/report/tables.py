@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from equipoise.labels import Census
     from equipoise.runs import Run
 
+_ASKED_FIRST = (
+    "macro_auc", "macro_ap", "macro_f1", "macro_precision", "macro_recall", "macro_balanced_accuracy", "micro_f1",
+    "auc", "ap", "f1", "precision", "recall", "specificity", "accuracy", "balanced_accuracy", "qwk", "mcc",
+    "exact_match", "hamming", "brier", "log_loss", "macro_brier", "macro_log_loss",
+)  # fmt: skip
 _HEADS = {"rule": "fitted thresholds", "half": "cut at 0.5", "never": "always no"}
 
 
@@ -89,7 +94,7 @@ def run_table(run: Run | RunView) -> Table:
     first = next(iter(view.metrics.values()))
     _columns(table, f"test, {first.cases:,} rows", [_HEADS.get(name, name) for name in view.metrics])
     names = [row.name for row in (first.overall() or first.of_class(first.classes[0]))]
-    for name in names:
+    for name in [name for name in _ASKED_FIRST if name in names] or names:
         found = [_cell(judged.row(name)) for judged in view.metrics.values()]
         same = name.removeprefix("macro_").removeprefix("micro_") in THRESHOLD_FREE
         _row(table, metric_name(name), [found[0], *["same"] * (len(found) - 1)] if same else found)
