@@ -24,6 +24,9 @@ from equipoise.scores import Scores
 def decide(
     scores: ScoresArgument,
     maximize: Annotated[str, typer.Option("--maximize", help="f1, balanced_accuracy or youden.")] = "f1",
+    method: Annotated[
+        str, typer.Option("--method", help="exact, or shrunk: steadier thresholds where positives are few.")
+    ] = "exact",
     role: RoleOption = None,
     task: ScoreTaskOption = None,
     ids: ScoreIdsOption = None,
@@ -44,7 +47,7 @@ def decide(
     shift = None
     if scores.is_dir() and (scores / "decision.json").exists():
         shift = read_rule(scores / "decision.json").log_odds_shift
-    rule = fit_decision(found, maximize, log_odds_shift=shift, empty=empty)
+    rule = fit_decision(found, maximize, log_odds_shift=shift, empty=empty, method=method)
     if out is not None:
         write_rule(rule, out)
     if json:

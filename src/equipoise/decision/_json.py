@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._checks import DataError, listed, nearest
-from equipoise.decision.thresholds import NEVER, OBJECTIVES
+from equipoise.decision.thresholds import METHODS, NEVER, OBJECTIVES
 from equipoise.scores import TASKS
 
 VERSION = 1
 _FORMAT = "equipoise decision rule"
 _KEYS = (
-    "format", "version", "task", "classes", "maximize", "thresholds", "log_odds_shift", "positives", "negatives",
-    "fitted_values", "fitted_on", "notes",
+    "format", "version", "task", "classes", "maximize", "method", "thresholds", "log_odds_shift", "positives",
+    "negatives", "fitted_values", "fitted_on", "notes",
 )  # fmt: skip
 _FITTED_KEYS = ("hash", "rows", "numbered", "sketch")
 
@@ -45,20 +45,8 @@ def parse_rule(data: Any) -> dict[str, Any]:
             f"rule again."
         )
     _check_keys(data, _KEYS, "the rule")
-    classes = data["classes"]
-    if not isinstance(classes, list) or not classes or not all(isinstance(name, str) for name in classes):
-        raise _wrong("classes", "a list of names")
-    if len(set(classes)) != len(classes):
-        raise _wrong("classes", "a list of different names")
-    task, maximize, count = data["task"], data["maximize"], len(classes)
-    if task not in TASKS:
-        raise _wrong("task", f"one of {listed(TASKS)}")
-    exclusive = task in ("multiclass", "ordinal")
-    allowed = ("argmax",) if exclusive else (*OBJECTIVES, "fixed")
-    if maximize not in allowed:
-        raise _wrong("maximize", f"one of {listed(allowed)} for task {task}")
-    if (count == 1) != (task == "binary") and task != "multilabel":
-        raise _wrong("classes", "one name for task binary, at least two for exclusive classes")
+    task, classes, maximize = _kind(data)
+    count, exclusive = len(classes), task in ("multiclass", "ordinal")
     thresholds = _numbers(data, "thresholds", count, low=0.0, high=1.0, null=NEVER)
     if (thresholds is None) != exclusive:
         raise _wrong("thresholds", "null for exclusive classes, else one probability (or null for never) per class")
@@ -75,6 +63,7 @@ def parse_rule(data: Any) -> dict[str, Any]:
         "task": task,
         "classes": tuple(classes),
         "maximize": maximize,
+        "method": data["method"],
         "thresholds": thresholds,
         "log_odds_shift": shift,
         "positives": _counts(data, "positives", count),
@@ -83,6 +72,27 @@ def parse_rule(data: Any) -> dict[str, Any]:
         "fitted_on": fitted_on,
         "notes": tuple(notes),
     }
+
+
+def _kind(data: dict[str, Any]) -> tuple[str, list[str], str]:
+    """Return task, classes and objective."""
+    classes = data["classes"]
+    if not isinstance(classes, list) or not classes or not all(isinstance(name, str) for name in classes):
+        raise _wrong("classes", "a list of names")
+    if len(set(classes)) != len(classes):
+        raise _wrong("classes", "a list of different names")
+    task, maximize = data["task"], data["maximize"]
+    if task not in TASKS:
+        raise _wrong("task", f"one of {listed(TASKS)}")
+    exclusive = task in ("multiclass", "ordinal")
+    allowed = ("argmax",) if exclusive else (*OBJECTIVES, "fixed")
+    if maximize not in allowed:
+        raise _wrong("maximize", f"one of {listed(allowed)} for task {task}")
+    if (len(classes) == 1) != (task == "binary") and task != "multilabel":
+        raise _wrong("classes", "one name for task binary, at least two for exclusive classes")
+    if data["method"] not in METHODS:
+        raise _wrong("method", f"one of {listed(METHODS)}")
+    return task, classes, maximize
 
 
 def _wrong(key: str, needed: str) -> DataError:

@@ -15,6 +15,7 @@ from equipoise.scores.record import logit, sigmoid
 
 Objective = Callable[[Floats, Floats, float, float], Floats]
 
+METHODS = ("exact", "shrunk")
 ALWAYS = 0.0  # predicted whatever the probability
 NEVER = float("inf")  # predicted at no probability, not even 1
 
