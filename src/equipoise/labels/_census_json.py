@@ -44,11 +44,11 @@ def census_from_dict(value: Any) -> Census:
     combinations, partial = (_combinations(value, key, classes) for key in ("combinations", "partial_combinations"))
     if combinations is not None and sum(combinations.values()) + sum((partial or {}).values()) != rows:
         raise _wrong(f'"combinations" do not add up to "rows" ({rows})')
-    sets = value.get("group_sets")
+    sets = _group_sets(value, positives, rows)
     source = value.get("source", "census")
     return Census(
         str(task), classes, rows, positives, negatives, unknowns, combinations, partial,
-        _pairs(value, positives), None if sets is None else GroupSets.from_dict(sets, len(classes)), str(unit),
+        _pairs(value, positives), sets, str(unit),
         source if isinstance(source, str) else "census", _texts(value, "notes"),
     )  # fmt: skip
 
@@ -84,6 +84,16 @@ def _pairs(value: dict[str, Any], positives: NDArray[np.int64]) -> NDArray[np.in
     if np.any(pairs != pairs.T) or np.any(np.diag(pairs) != positives):
         raise _wrong('"cooccurrence" contradicts "positives"')
     return pairs
+
+
+def _group_sets(value: dict[str, Any], positives: NDArray[np.int64], rows: int) -> GroupSets | None:
+    if value.get("group_sets") is None:
+        return None
+    sets = GroupSets.from_dict(value["group_sets"], len(positives))
+    groups = sets.per_class()
+    if len(sets) > rows or np.any(groups > positives) or np.any((groups == 0) & (positives > 0)):
+        raise _wrong('"group_sets" contradicts "positives"')
+    return sets
 
 
 def _combinations(value: dict[str, Any], key: str, classes: tuple[str, ...]) -> dict[tuple[str, ...], int] | None:

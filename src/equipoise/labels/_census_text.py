@@ -128,7 +128,7 @@ def _about(census: Census, index: int) -> str:
     groups = census.groups_per_class
     people = "" if groups is None else f" in {int(groups[index]):,} groups"
     start = f"Rarest: {name}, {positives:,} of {known:,}{people} ({percent(rate)})"
-    if rate > 0.5:
+    if rate >= 0.5:
         return f"{start}."
     ratio = number(float(census.imbalance_ratio[index]))
     always_no = math.floor(10_000 * (1.0 - rate)) / 100.0

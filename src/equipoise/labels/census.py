@@ -165,7 +165,7 @@ class Census:
     @classmethod
     def from_counts(
         cls,
-        counts: Mapping[str, int | tuple[int, int]],
+        counts: Mapping[str, Any],
         *,
         task: str = "multiclass",
         unit: str = "rows",
@@ -261,10 +261,10 @@ def count_file(
     ids: str | None = None,
     groups: str | None = None,
     task: str | None = None,
-    uncertain: str | float | None = None,
+    uncertain: str | int | float | None = None,
     unknown: str = "unknown",
     negative: Sequence[str] = NEGATIVE_WORDS,
-    positive: str | float | None = None,
+    positive: str | int | float | None = None,
     classes: Sequence[str] | None = None,
 ) -> Census:
     """Return the census of a table without holding it in memory.

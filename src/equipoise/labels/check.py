@@ -100,9 +100,9 @@ def check_split(
 
     Errors: an id in two parts; a group in two parts. Warnings: an id placed twice in one part; rows that are the same
     in all but their id, in different parts; rows of `labels` that the split leaves out; ids it has and `labels` has
-    not; a class without a positive in a part (an error in train, where nothing could then be learnt of it); a class whose
-    prevalence differs between parts by more than chance (chi-square corrected for groups, or exact, Holm over classes);
-    groups about which nobody said anything.
+    not; a class without a positive in a part (an error in train, where nothing could then be learnt of it); a class
+    whose prevalence differs between parts by more than chance (chi-square corrected for groups, or exact, Holm over
+    classes); groups about which nobody said anything.
 
     Args:
         split: a `Split`, or a file as for `read_split` (made elsewhere is fine).

@@ -113,10 +113,10 @@ def read_labels(
     ids: str | None = None,
     groups: str | None = None,
     task: str | None = None,
-    uncertain: str | float | None = None,
+    uncertain: str | int | float | None = None,
     unknown: str = "unknown",
     negative: Sequence[str] = NEGATIVE_WORDS,
-    positive: str | float | None = None,
+    positive: str | int | float | None = None,
     role: str | None = None,
     classes: Sequence[str] | None = None,
 ) -> Labels:
@@ -175,8 +175,8 @@ def label_spec(
     columns: str | Sequence[str] | None,
     *,
     groups: str | None,
-    uncertain: str | float | None,
-    positive: str | float | None,
+    uncertain: str | int | float | None,
+    positive: str | int | float | None,
     ids: str | None,
     **settings: Any,
 ) -> LabelSpec:

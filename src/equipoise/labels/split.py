@@ -162,7 +162,7 @@ class Split:
 
 def split_labels(
     labels: Labels,
-    fractions: Sequence[float] = (0.7, 0.15, 0.15),
+    fractions: Sequence[float | int] = (0.7, 0.15, 0.15),
     *,
     seed: int = 0,
     folds: int | None = None,
@@ -288,7 +288,7 @@ class _Counted:
     groups: NDArray[np.int64]
 
 
-def _wanted(fractions: Sequence[float], folds: int | None) -> dict[str, float]:
+def _wanted(fractions: Sequence[float | int], folds: int | None) -> dict[str, float]:
     if folds is not None:
         if isinstance(folds, bool) or not isinstance(folds, int | np.integer) or folds < 2:
             raise ArgumentError(f"`folds` of split_labels must be an integer of at least 2; got {folds!r}.")

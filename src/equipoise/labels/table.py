@@ -211,7 +211,7 @@ class _CheckedBytes:
     def __init__(self, source: Any, name: str) -> None:
         self._source, self._name = source, name
         self._decoder = codecs.getincrementaldecoder("utf-8")()
-        self._lines, self._pending = 0, b""
+        self._lines, self._returns, self._pending = 0, 0, b""
         self.quotes = 0
         self.error: DataError | None = None
 
@@ -236,13 +236,15 @@ class _CheckedBytes:
                 self._decoder.decode(block, final=not block)
         except UnicodeDecodeError as error:
             bad = max(0, min(error.start, len(block)))
-            line = self._lines + block[:bad].count(b"\n") + 1
+            # A line end is counted once: newlines where there are any, else bare carriage returns.
+            ends = self._lines + block[:bad].count(b"\n") or self._returns + block[:bad].count(b"\r")
             self.error = DataError(
-                f"{self._name} line {line} is not UTF-8 text (byte 0x{error.object[error.start]:02x}). "
+                f"{self._name} line {ends + 1} is not UTF-8 text (byte 0x{error.object[error.start]:02x}). "
                 "Save the file as UTF-8."
             )
             raise self.error from error
         self._lines += block.count(b"\n")
+        self._returns += block.count(b"\r")
         self.quotes += block.count(b'"')
         return block
 
