@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -83,12 +84,16 @@ def train(
 
 
 def run_training(recipe: Recipe, *, out: Path | None, resume: bool = False, overwrite: bool = False) -> Run:
-    """Train with a progress bar on standard error."""
+    """Train with a progress bar on standard error, and draw the report of the run."""
+    from equipoise.report import write_report
     from equipoise.training import ProgressBar
     from equipoise.training import train as train_recipe
 
     with ProgressBar() as watch:
-        return train_recipe(recipe, out=out, resume=resume, overwrite=overwrite, watch=watch)
+        run = train_recipe(recipe, out=out, resume=resume, overwrite=overwrite, watch=watch)
+    if int(os.environ.get("RANK", "0")) == 0:  # under torchrun the first process alone writes
+        write_report(run)
+    return run
 
 
 def show_run(run: Run) -> None:

@@ -201,15 +201,16 @@ class ModelSettings(_Settings):
 class TrainingSettings(_Settings):
     """The loop: how long, how fast, on what metric it stops, and on what machine it runs."""
 
-    epochs: _Count = 100
+    epochs: _Count = 60
     batch_size: _AutoOrCount = "auto"
-    learning_rate: _Positive = 2e-3
-    weight_decay: _NotNegative = 3e-4
+    learning_rate: _Positive = 3e-3
+    weight_decay: _NotNegative = 0.1
     schedule: Literal["none", "plateau", "cosine", "one_cycle"] = "none"
     schedule_factor: Annotated[_Number, Field(gt=0, lt=1)] = 0.5  # plateau: what the rate is multiplied by
     schedule_patience: _Count = 5  # plateau: epochs without gain before that
     warmup: _BelowOne = 0.0  # cosine, one_cycle: share of the steps
     minimum_learning_rate: _NotNegative = 0.0
+    average: _BelowOne = 0.97  # moving average of the weights, by step; 0: none
     gradient_clip: _Positive | None = 1.0
     accumulate: _Count = 1
     precision: Literal["32", "bf16", "16"] = "32"
@@ -217,7 +218,7 @@ class TrainingSettings(_Settings):
         "loss", "macro_f1", "micro_f1", "macro_auc", "micro_auc", "macro_ap", "micro_ap", "macro_recall",
         "balanced_accuracy", "accuracy", "qwk",
     ] = "loss"  # fmt: skip
-    patience: _Count | None = 16  # epochs without gain before stopping; None: never
+    patience: _Count | None = 12  # epochs without gain before stopping; None: never
     members: _AutoOrCount = "auto"
     deterministic: _Switch = True
     device: Literal["auto", "cpu", "cuda"] = "auto"

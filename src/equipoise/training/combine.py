@@ -1,13 +1,58 @@
-"""One answer from several members: the mean of their probabilities."""
+"""One answer from several members: the mean of their probabilities, each at the natural prevalence."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise.balance import Ledger
+from equipoise.scores import Scores
+
+if TYPE_CHECKING:
+    from equipoise.training.prepare import Prepared
+
 Floats = NDArray[np.float64]
+
+
+def natural_logits(ledger: Ledger, task: str, members: Sequence[Floats]) -> Floats:
+    """Return the logits of the mean probability of all submodels of all members, at the natural prevalence.
+
+    Each submodel is returned to the natural prevalence by the ledger before the mean is taken: the shift is a step in
+    log-odds, and does not commute with a mean of probabilities.
+
+    Args:
+        ledger: the corrections that all of them were trained under.
+        task: binary gives (rows,), others (rows, classes).
+        members: raw logits of each member, (submodels, rows, outputs).
+    """
+    stacked = np.concatenate(list(members))
+    if task == "binary":
+        stacked = stacked[..., 0]
+    exclusive = task in ("multiclass", "ordinal")
+    return mean_of_members([ledger.to_natural(logits) for logits in stacked], exclusive=exclusive)
+
+
+def make_scores(prepared: Prepared, rows: NDArray[np.int64], values: Floats, *, role: str) -> Scores:
+    """Return the scores of some rows of a training, with their ids, groups and labels.
+
+    Args:
+        prepared: what was trained on. rows: which rows. role: of the scores.
+        values: logits at the natural prevalence, (rows,) for binary, else (rows, classes).
+    """
+    labels = prepared.labels.select(rows)
+    return Scores(
+        labels=labels.values,
+        values=values,
+        kind="logits",
+        ids=labels.ids,
+        groups=labels.groups,
+        role=role,
+        classes=labels.classes,
+        task=labels.task,
+    )
 
 
 def mean_of_members(logits: Sequence[Floats], *, exclusive: bool) -> Floats:

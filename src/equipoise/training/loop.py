@@ -7,12 +7,15 @@ be stored; everything else that the next step depends on is in `Fit.tensors` and
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from equipoise._checks import RunError
@@ -73,8 +76,9 @@ class Progress:
     notes: dict[str, Any] = field(default_factory=dict)  # what the watcher wants kept
 
 
-Judge = Callable[[Tensor], float]  # validation logits -> the watched metric
-Report = Callable[["Fit", float, Tensor], None]  # after every epoch: the fit, its training loss, validation logits
+Logits = NDArray[np.float64]  # (submodels, rows, outputs), as the model gives them
+Judge = Callable[[Logits], float]  # validation logits -> the watched metric
+Report = Callable[["Fit", float], None]  # after every epoch: the fit and its training loss
 
 
 class Fit:
@@ -124,6 +128,9 @@ class Fit:
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=settings.precision == "16")
         self._loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
         self._best: dict[str, Tensor] = {}
+        self._average = copy.deepcopy(model) if settings.average else None
+        self._parameters = list(model.parameters())
+        self._averaged = [] if self._average is None else list(self._average.parameters())
         torch.manual_seed(seed)
 
     # -- running ---------------------------------------------------------------------------------------------------
@@ -142,14 +149,19 @@ class Fit:
         forward = self._forward()
         while self.progress.epoch < self.settings.epochs and not self.progress.stopped:
             mean_loss = self._epoch(forward, after_step)
-            logits = predict_logits(self.model, self.validation_rows, self.settings.precision)
+            logits = predict_logits(self.judged, self.validation_rows, self.settings.precision)
             value = judge(logits)
             self.schedule.after_epoch(value)
             self._remember(value)
-            report(self, mean_loss, logits)
+            report(self, mean_loss)
             after_step(self)
         if self._best:
             self.model.load_state_dict(self._best)
+
+    @property
+    def judged(self) -> nn.Module:
+        """The model that is validated and kept: the moving average of the weights, where there is one."""
+        return self.model if self._average is None else self._average
 
     def _epoch(self, forward: nn.Module, after_step: Callable[[Fit], None]) -> float:
         order = epoch_order(len(self.train_rows), seed=self.seed, epoch=self.progress.epoch).to(self.device)
@@ -182,19 +194,21 @@ class Fit:
             self._loss_sum += loss.detach() * known
             # DistributedDataParallel averages over processes; the loss is already divided by all entries of the step.
             scaled = loss * self.workers.count if self.workers.count > 1 else loss
-            self._scaler.scale(scaled).backward() if self._scaler.is_enabled() else scaled.backward()
+            self._scaler.scale(scaled).backward()
         self._apply_gradients()
         self.schedule.after_step()
+        if self._averaged:
+            done = self.progress.epoch * self.steps_per_epoch + step + 1
+            keep = min(self.settings.average, (1 + done) / (10 + done))  # a short memory while there is little to recall
+            with torch.no_grad():
+                torch._foreach_lerp_(self._averaged, self._parameters, 1 - keep)
 
     def _apply_gradients(self) -> None:
         if self.settings.gradient_clip is not None:
-            self._scaler.unscale_(self._optimizer) if self._scaler.is_enabled() else None
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.gradient_clip)
-        if self._scaler.is_enabled():
-            self._scaler.step(self._optimizer)
-            self._scaler.update()
-        else:
-            self._optimizer.step()
+            self._scaler.unscale_(self._optimizer)
+            nn.utils.clip_grad_norm_(self._parameters, self.settings.gradient_clip)
+        self._scaler.step(self._optimizer)  # without half precision the scaler only passes on
+        self._scaler.update()
 
     def _micro_batches(self, shuffled: Rows, step: int) -> Iterator[Rows]:
         begin, end = step_bounds(step, self.rows_per_step, self.steps_per_epoch, len(shuffled))
@@ -216,7 +230,7 @@ class Fit:
             math.isnan(best) or (value > best if self.higher_is_better else value < best)
         )
         if gained or not self._best:
-            self._best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+            self._best = {name: tensor.detach().clone() for name, tensor in self.judged.state_dict().items()}
             progress.best_epoch = progress.epoch
         if gained:
             progress.best_value, progress.waited = value, 0
@@ -229,6 +243,8 @@ class Fit:
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor that the next step depends on, by name."""
         found = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        if self._average is not None:
+            found |= {f"average.{name}": tensor for name, tensor in self._average.state_dict().items()}
         found |= {f"best.{name}": tensor for name, tensor in self._best.items()}
         for number, state in self._optimizer.state_dict()["state"].items():
             found |= {f"optimizer.{number}.{name}": tensor for name, tensor in state.items()}
@@ -258,6 +274,8 @@ class Fit:
             return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
         self.model.load_state_dict(named("model."))
+        if self._average is not None:
+            self._average.load_state_dict(named("average."))
         self._best = {name: tensor.to(self.device) for name, tensor in named("best.").items()}
         state = self._optimizer.state_dict()
         stored: dict[int, dict[str, Tensor]] = {}
@@ -292,8 +310,11 @@ def member_loss(loss: nn.Module, logits: Tensor, labels: Tensor, *, normaliser: 
 
 
 @torch.inference_mode()
-def predict_logits(model: nn.Module, rows: Rows, precision: str = "32") -> Tensor:
-    """Return logits (rows, outputs) in float32 on the CPU, submodels averaged as the model states."""
+def predict_logits(model: nn.Module, rows: Rows, precision: str = "32") -> NDArray[np.float64]:
+    """Return raw logits (submodels, rows, outputs), one submodel for a model that is no ensemble.
+
+    Submodels are not averaged here: each is returned to the natural prevalence first, and only then averaged.
+    """
     was_training = model.training
     model.eval()
     found = []
@@ -301,10 +322,9 @@ def predict_logits(model: nn.Module, rows: Rows, precision: str = "32") -> Tenso
         part = rows.part(begin, begin + _PREDICTION_ROWS)
         with _autocast(rows.labels.device, precision):
             logits = model(part.numeric, part.categorical)
-        logits = logits.float()
-        found.append(model.combine(logits) if logits.dim() == 3 else logits)
+        found.append(logits if logits.dim() == 3 else logits.unsqueeze(1))
     model.train(was_training)
-    return torch.cat(found).cpu()
+    return np.ascontiguousarray(torch.cat(found).transpose(0, 1).float().cpu().numpy(), dtype=np.float64)
 
 
 def step_count(rows: int, rows_per_step: int) -> int:

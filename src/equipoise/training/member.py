@@ -21,12 +21,15 @@ from equipoise.models import TabularModel, make_model, prior_logits
 from equipoise.scores import Scores
 from equipoise.training.checkpoint import read_checkpoint, write_checkpoint
 from equipoise.training.guard import Guard
-from equipoise.training.loop import Fit, Rows, Workers, member_loss, predict_logits
+from equipoise.training.combine import make_scores, natural_logits
+from equipoise.training.loop import Fit, Logits, Rows, Workers, predict_logits
 
 if TYPE_CHECKING:
     from equipoise.runs import Run
     from equipoise.training.prepare import Member, Prepared
     from equipoise.training.telemetry import Watch
+
+Floats = NDArray[np.float64]
 
 _MOVE_SECONDS = 0.1  # how often the progress line moves inside an epoch
 
@@ -39,7 +42,7 @@ class Trained:
         weights: of its best epoch, by name.
         model: what makes it again, `model_from_dict`.
         preprocessor: fitted on its training rows.
-        validation: raw logits of its validation rows. test: of the test rows; both as the model gave them.
+        validation: raw logits (submodels, rows, outputs) of its validation rows. test: of the test rows.
         best_epoch: from 1. best_value: the watched metric there.
         events: size of the event log when it was finished.
     """
@@ -47,8 +50,8 @@ class Trained:
     weights: Mapping[str, Tensor]
     model: Mapping[str, Any]
     preprocessor: Preprocessor
-    validation: NDArray[np.float64]
-    test: NDArray[np.float64]
+    validation: Logits
+    test: Logits
     best_epoch: int
     best_value: float
     events: int
@@ -109,8 +112,8 @@ class MemberTraining:
             weights={name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()},
             model=model.to_dict(),
             preprocessor=preprocessor,
-            validation=_array(predict_logits(model, fit.validation_rows, self.settings.precision)),
-            test=_array(predict_logits(model, test, self.settings.precision)),
+            validation=predict_logits(model, fit.validation_rows, self.settings.precision),
+            test=predict_logits(model, test, self.settings.precision),
             best_epoch=fit.progress.best_epoch,
             best_value=fit.progress.best_value,
             events=0 if self.run is None else self.run.events_position(),
@@ -155,32 +158,14 @@ class MemberTraining:
 
     # -- watching --------------------------------------------------------------------------------------------------
 
-    def _judge(self, logits: Tensor) -> float:
-        self._scores = self._natural_scores(_array(logits))
-        if self.settings.monitor == "loss":
-            return self._validation_loss(logits)
+    def _judge(self, logits: Logits) -> float:
+        self._scores = make_scores(self.prepared, self.rows.validation, self._natural(logits), role="validation")
         return monitor_value(self.settings.monitor, self._scores)
 
-    def _validation_loss(self, logits: Tensor) -> float:
-        labels = torch.from_numpy(np.ascontiguousarray(self.prepared.labels.values[self.rows.validation], np.float32))
-        known = int((~labels.isnan()).sum())
-        return float(member_loss(self.prepared.make_loss(), logits, labels, normaliser=float(max(1, known))))
+    def _natural(self, logits: Logits) -> Floats:
+        return natural_logits(self.prepared.ledger, self.prepared.labels.task, [logits])
 
-    def _natural_scores(self, logits: NDArray[np.float64]) -> Scores:
-        labels = self.prepared.labels.select(self.rows.validation)
-        shape = labels.values.shape if labels.task in ("binary", "multilabel") else logits.shape
-        return Scores(
-            labels=labels.values,
-            values=self.prepared.ledger.to_natural(logits.reshape(shape)),
-            kind="logits",
-            ids=labels.ids,
-            groups=labels.groups,
-            role="validation",
-            classes=labels.classes,
-            task=labels.task,
-        )
-
-    def _report(self, fit: Fit, mean_loss: float, logits: Tensor) -> None:
+    def _report(self, fit: Fit, mean_loss: float) -> None:
         assert self._scores is not None
         seen = self.guard.look(self._scores, epoch=fit.progress.epoch)
         last = fit.schedule.learning_rate
@@ -265,8 +250,8 @@ class MemberTraining:
                 weights={n.removeprefix("weights."): t for n, t in tensors.items() if n.startswith("weights.")},
                 model=record["model"],
                 preprocessor=Preprocessor.from_dict(record["preprocessor"]),
-                validation=_array(tensors["validation"]),
-                test=_array(tensors["test"]),
+                validation=tensors["validation"].numpy(),
+                test=tensors["test"].numpy(),
                 best_epoch=record["best_epoch"],
                 best_value=record["best_value"],
                 events=record["events"],
@@ -292,15 +277,11 @@ def resume_position(folder: Path, members: int) -> int:
 
 
 def resolve_batch_size(batch_size: int | str, rows: int) -> int:
-    """Return the rows of a batch. "auto": about sixteen steps an epoch, at least 32 and at most 512 rows.
+    """Return the rows of a batch. "auto": about sixteen steps an epoch, a power of two from 16 to 256.
 
     >>> resolve_batch_size("auto", 300), resolve_batch_size("auto", 4000), resolve_batch_size(64, 9)
-    (32, 256, 64)
+    (16, 256, 64)
     """
     if isinstance(batch_size, int):
         return batch_size
-    return int(min(512, max(32, 2 ** math.ceil(math.log2(max(1, rows) / 16)))))
-
-
-def _array(logits: Tensor) -> NDArray[np.float64]:
-    return np.asarray(logits.numpy(), dtype=np.float64)
+    return int(min(256, max(16, 2 ** round(math.log2(max(1, rows) / 16)))))

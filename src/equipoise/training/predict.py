@@ -21,7 +21,7 @@ from equipoise.recipe import read_recipe
 from equipoise.runs import Run
 from equipoise.scores import Decisions, Scores
 from equipoise.training.checkpoint import read_checkpoint
-from equipoise.training.combine import mean_of_members
+from equipoise.training.combine import natural_logits
 from equipoise.training.loop import Rows, predict_logits
 
 if TYPE_CHECKING:
@@ -83,16 +83,15 @@ def predict(run: Run | str | Path, table: str | Path) -> Predictions:
     frame = read_table(table)
     exclusive = census.task in ("multiclass", "ordinal")
     notes: list[str] = []
-    natural = []
+    raw = []
     for model, preprocessor in load_members(run):
         arrays = preprocessor.apply(preprocessor.read(frame, source=Path(table).name))
         notes += [note for note in arrays.notes() if note not in notes]
         rows = Rows(
             torch.from_numpy(arrays.numeric), torch.from_numpy(arrays.categorical), torch.zeros(len(frame))
         )
-        logits = np.asarray(predict_logits(model, rows, recipe.training.precision).numpy(), dtype=np.float64)
-        natural.append(ledger.to_natural(logits[:, 0] if census.task == "binary" else logits))
-    values = mean_of_members(natural, exclusive=exclusive)
+        raw.append(predict_logits(model, rows, recipe.training.precision))
+    values = natural_logits(ledger, census.task, raw)
     decisions = _decide(run, census, values)
     return Predictions(
         ids=_ids(recipe, frame),

@@ -12,22 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._checks import ArgumentError, DataError
-from equipoise.balance import ClassWeights, FocalCorrection, Ledger, class_weights
+from equipoise.balance import ClassWeights, Ledger, class_weights
 from equipoise.data import Features, Leak, find_leaks, forgotten_targets, read_features
 from equipoise.labels import Census, Labels, Split, count_labels, read_labels, read_split, read_table, split_labels
-from equipoise.losses import make_loss
+from equipoise.losses import ClassLoss, SigmoidFocal, SoftmaxFocal, make_loss
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from equipoise.recipe import Recipe
 
 Index = NDArray[np.int64]
 
-# Up to this many rows besides the test role, five members that take turns at validation beat one that gives up a part
-# of its rows: every row then has a validation score that its own member never saw.
-_CROSS_FIT_ROWS = 20_000
-_CROSS_FIT_MEMBERS = 5
+# Up to so many rows besides the test role, that many members take turns at validation: every row then teaches most
+# members, and has a validation score of one that never saw it. With more rows, one member and a validation role do.
+_MEMBERS_UP_TO_ROWS = {2_000: 10, 20_000: 5}
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,17 +92,9 @@ class Prepared:
         forgotten = forgotten_targets(self.features, self.recipe.data.labels)
         return [*told, forgotten] if forgotten else told
 
-    def make_loss(self) -> nn.Module:
+    def make_loss(self) -> ClassLoss:
         """Return the loss that the recipe asks for."""
-        settings = self.recipe.loss
-        return make_loss(
-            settings.name,
-            self.labels.task,
-            weights=self.weights,
-            gamma=settings.gamma,
-            alpha=_alpha(self.recipe, self.training_census),
-            has_unknowns=bool(np.isnan(self.labels.values).any()),
-        )
+        return _make_loss(self.recipe, self.labels, self.training_census, self.weights)
 
 
 def prepare(recipe: Recipe) -> Prepared:
@@ -136,7 +125,7 @@ def prepare(recipe: Recipe) -> Prepared:
         census=census,
         training_census=training_census,
         weights=weights,
-        ledger=_ledger(recipe, weights, training_census),
+        ledger=_ledger(weights, _make_loss(recipe, labels, training_census, weights), training_census),
         members=members,
         test=test,
         leaks=tuple(leaks),
@@ -191,7 +180,7 @@ def _members(recipe: Recipe, labels: Labels, split: Split) -> tuple[tuple[Member
     development = np.flatnonzero(split.roles != "test")
     count = recipe.training.members
     if count == "auto":
-        count = _CROSS_FIT_MEMBERS if len(development) <= _CROSS_FIT_ROWS else 1
+        count = next((members for rows, members in _MEMBERS_UP_TO_ROWS.items() if len(development) <= rows), 1)
     if count == 1:
         member = Member(np.flatnonzero(split.roles == "train"), np.flatnonzero(split.roles == "validation"))
         for name, rows in (("train", member.train), ("validation", member.validation)):
@@ -232,23 +221,21 @@ def _weights(recipe: Recipe, census: Census) -> ClassWeights | None:
     return class_weights(census, **settings.model_dump(exclude_none=True))
 
 
-def _alpha(recipe: Recipe, census: Census) -> Any:
-    """Focal's alpha as numbers: "balanced" is the share of negatives, so that both sides of a class weigh the same."""
-    alpha = recipe.loss.alpha
-    if recipe.loss.name != "focal" or alpha is None:
-        return None
-    if alpha == "balanced":
-        return 1.0 - census.prevalence
-    if isinstance(alpha, tuple) and len(alpha) not in (1, len(census.classes)):
-        raise ArgumentError(
-            f"loss.alpha has {len(alpha)} numbers for {len(census.classes)} classes ({', '.join(census.classes)}). "
-            "Give one number, or one for each class in that order."
-        )
-    return np.broadcast_to(np.asarray(alpha, dtype=np.float64), (len(census.classes),))
+def _make_loss(recipe: Recipe, labels: Labels, census: Census, weights: ClassWeights | None) -> ClassLoss:
+    settings = recipe.loss
+    return make_loss(
+        settings.name,
+        labels.task,
+        weights=weights,
+        gamma=settings.gamma,
+        alpha=settings.alpha if settings.name == "focal" else None,
+        has_unknowns=bool(np.isnan(labels.values).any()),
+        prevalence=census.prevalence,
+    )
 
 
-def _ledger(recipe: Recipe, weights: ClassWeights | None, census: Census) -> Ledger:
+def _ledger(weights: ClassWeights | None, loss: ClassLoss, census: Census) -> Ledger:
     entries: list[Any] = [] if weights is None else [weights]
-    if recipe.loss.name == "focal":
-        entries.append(FocalCorrection(gamma=recipe.loss.gamma, alpha=_alpha(recipe, census)))
+    if isinstance(loss, SigmoidFocal | SoftmaxFocal):
+        entries.append(loss.correction())
     return Ledger(entries, census=census)

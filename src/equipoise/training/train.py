@@ -1,4 +1,4 @@
-"""From a recipe to a finished run folder: prepare, train the members, score, decide, judge, report."""
+"""From a recipe to a finished run folder: prepare, train the members, score, decide and judge."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from equipoise._checks import ArgumentError, RunError
 from equipoise.decision import fit_decision, fixed_rule, write_rule
@@ -18,7 +17,7 @@ from equipoise.labels import write_split
 from equipoise.runs import Run, next_run_path
 from equipoise.scores import Decisions, Scores, write_scores
 from equipoise.training.checkpoint import write_checkpoint
-from equipoise.training.combine import mean_of_members
+from equipoise.training.combine import make_scores, natural_logits
 from equipoise.training.loop import Workers
 from equipoise.training.member import MemberTraining, Trained, resume_position
 from equipoise.training.prepare import Prepared, prepare
@@ -109,7 +108,7 @@ def _begin(run: Run, prepared: Prepared, *, resume: bool) -> None:
 
 
 def _finish(run: Run, prepared: Prepared, members: Sequence[Trained]) -> None:
-    """Write the model, the scores, the rule, the metrics and the figures, then DONE."""
+    """Write the model, the scores, the rule and the metrics, then DONE."""
     tensors = {
         f"members.{number}.{name}": tensor
         for number, member in enumerate(members)
@@ -127,9 +126,6 @@ def _finish(run: Run, prepared: Prepared, members: Sequence[Trained]) -> None:
         write_scores(test, run.scores_file("test"))
         metrics = judge(test, rule, seed=prepared.recipe.seed)
     run.write_record("metrics", metrics)
-    from equipoise.report import write_report
-
-    write_report(run)
     for number in range(len(members)):
         (run.path / "checkpoint" / f"member-{number}.safetensors").unlink(missing_ok=True)
     run.finish()
@@ -162,43 +158,26 @@ class Always:
 
 
 def _validation_scores(prepared: Prepared, members: Sequence[Trained]) -> Scores:
+    """Every row that some member was watched on, scored by that member."""
     rows = np.concatenate([member.validation for member in prepared.members])
-    values = np.concatenate([prepared.ledger.to_natural(_shaped(prepared, m.validation)) for m in members])
+    task, ledger = prepared.labels.task, prepared.ledger
+    values = np.concatenate([natural_logits(ledger, task, [member.validation]) for member in members])
     order = np.argsort(rows, kind="stable")
-    return _scores(prepared, rows[order], values[order], role="validation")
+    return make_scores(prepared, rows[order], values[order], role="validation")
 
 
 def _test_scores(prepared: Prepared, members: Sequence[Trained]) -> Scores | None:
     if not len(prepared.test):
         return None
-    values = [prepared.ledger.to_natural(_shaped(prepared, member.test)) for member in members]
-    return _scores(
-        prepared, prepared.test, mean_of_members(values, exclusive=prepared.exclusive), role="test"
-    )
-
-
-def _shaped(prepared: Prepared, logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    return logits[:, 0] if prepared.labels.task == "binary" else logits
-
-
-def _scores(prepared: Prepared, rows: NDArray[np.int64], values: NDArray[np.float64], *, role: str) -> Scores:
-    labels = prepared.labels.select(rows)
-    return Scores(
-        labels=labels.values,
-        values=values,
-        kind="logits",
-        ids=labels.ids,
-        groups=labels.groups,
-        role=role,
-        classes=labels.classes,
-        task=labels.task,
-    )
+    values = natural_logits(prepared.ledger, prepared.labels.task, [member.test for member in members])
+    return make_scores(prepared, prepared.test, values, role="test")
 
 
 def _announce(prepared: Prepared, watch: Watch) -> None:
     """Say what will be trained, on what, and what is doubtful about it."""
     for sentence in (*prepared.notes, *prepared.features.notes(), *prepared.sentences()):
         watch.say(sentence)
+    watch.say(prepared.make_loss().describe())
     said = prepared.ledger.sentences()
     for sentence in said if prepared.ledger.corrections else said[-1:]:
         watch.say(sentence)
