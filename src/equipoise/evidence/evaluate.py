@@ -46,8 +46,8 @@ def evaluate(
 
     The intervals are percentile intervals of a bootstrap that draws groups (patients) where the scores have them, else
     rows. The rule is taken as given: what fitting it cost is not in the interval. A replicate in which a class has no
-    positive is left out of the intervals of that class and of the macro averages over it, and counted in the note;
-    where more than half would be left out there is no interval.
+    positive is left out of the intervals of that class, and counted in the note; where more than half would be left out
+    there is no interval. In a macro average the class counts there with its mean over the other replicates.
 
     Args:
         scores: usually of the test role.
@@ -163,9 +163,18 @@ class _RowBuilder:
             if left_out:
                 more = f" and {len(left_out) - 3} more" if len(left_out) > 3 else ""
                 note = f"without {', '.join(left_out[:3])}{more}" + (f"; {note}" if note else "")
+            if self.drawn is not None:
+                note += self._filled(self.drawn.per_class[metric][:, chosen], "; " if note else "")
         elif np.isnan(value):
             note = "not evaluable on these labels"
         return MetricRow(metric, average or None, None, float(value), low, high, support, said, note)
+
+    def _filled(self, drawn: Floats, separator: str) -> str:
+        """Return a note on replicates in which a class had no case."""
+        lacking = int(np.isnan(drawn).any(axis=1).sum())
+        if not lacking:
+            return ""
+        return f"{separator}in {lacking:,} of {len(drawn):,} replicates a class had no case and counts with its mean"
 
     def _interval(self, value: float, drawn: Floats | None) -> tuple[float, float, str]:
         """Return the ends of the percentile interval, and a note on replicates that had to be left out."""

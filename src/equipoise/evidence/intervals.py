@@ -161,8 +161,8 @@ def resample_figures(
     Args:
         scores: what was judged, at natural prevalence.
         decisions: predictions for the same rows, or None.
-        averaged: for each metric the classes that its macro average is over; a replicate in which one of them cannot be
-            evaluated has no macro value (NaN).
+        averaged: for each metric the classes that its macro average is over; one that a replicate has no case of counts
+            there with its mean over the other replicates.
         resampling: number of replicates and seed.
     """
     clusters, count = number_clusters(scores)

@@ -161,7 +161,7 @@ class MetricTable:
     def __str__(self) -> str:
         lines = [self.headline()]
         lines += [
-            f"  {row.name:<26}{interval_text(row):<26}{row.evaluable:<10}{row.note}".rstrip() for row in self.overall()
+            f"  {row.name:<26}{interval_text(row):<26}{row.evaluable:<13}{row.note}".rstrip() for row in self.overall()
         ]
         for name in self.classes:
             rows = self.of_class(name)

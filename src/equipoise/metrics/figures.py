@@ -124,8 +124,9 @@ def derive_figures(tallies: Tallies, averaged: dict[str, NDArray[np.bool_]] | No
 
     Args:
         tallies: the sums.
-        averaged: for each metric which classes its macro average is over. Default: those evaluable here. A macro value
-            is NaN where one of them is not.
+        averaged: for each metric which classes its macro average is over, for sums with one leading axis of replicates.
+            A class that a replicate has no case of counts there with its mean over the other replicates. Default: the
+            classes evaluable here.
     """
     exclusive = tallies.task in ("multiclass", "ordinal")
     per_class: dict[str, Floats] = {"auc": tallies.auc, "ap": tallies.ap}
@@ -189,7 +190,14 @@ def _macro(values: Floats, averaged: dict[str, NDArray[np.bool_]] | None, name: 
     chosen = ~np.isnan(values) if averaged is None else averaged[name]
     if not chosen.any():
         return np.full(values.shape[:-1], np.nan)
-    return np.asarray(values[..., chosen].mean(axis=-1))
+    taken = values[..., chosen]
+    if averaged is not None and np.isnan(taken).any():
+        # A class without a case in a replicate counts with its mean over the others: leaving the class out would make
+        # the average jump, leaving the replicate out would leave none where there are many small classes.
+        usable = ~np.isnan(taken)
+        means = divide(np.where(usable, taken, 0.0).sum(axis=0), usable.sum(axis=0))
+        taken = np.where(usable, taken, means)
+    return np.asarray(taken.mean(axis=-1))
 
 
 def _exclusive(tallies: Tallies) -> dict[str, Floats]:

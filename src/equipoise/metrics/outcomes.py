@@ -108,10 +108,9 @@ def _count(labels: Any, predictions: Any, sample_weights: Any, function: str) ->
         raise ArgumentError(
             f"`predictions` of {function} must be 0 or 1; got other numbers. Apply a decision rule to the scores first."
         )
-    weights = np.ones(len(truth)) if weights is None else weights
-    both = np.asarray((weights * truth * predicted).sum())
-    positive, alarm = (weights * truth).sum(), (weights * predicted).sum()
-    return Outcomes(both, alarm - both, positive - both, weights.sum() - positive - alarm + both)
+    cells = (2 * truth + predicted).astype(np.int64)  # summed cell by cell: what is empty is 0, not a rounding error
+    sums = np.bincount(cells, weights=weights, minlength=4).astype(np.float64)
+    return Outcomes(*(np.asarray(sums[cell]) for cell in (3, 1, 2, 0)))
 
 
 def precision_score(labels: Any, predictions: Any, *, sample_weights: Any = None) -> float:
