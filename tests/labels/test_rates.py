@@ -88,7 +88,7 @@ def test_chi_square_against_scipy():
 
 
 def test_groups_are_no_independent_evidence():
-    # 40 patients of 50 like rows each, placed at random: by rows a shift is "proved" far too often, by groups it is not.
+    # 40 patients of 50 like rows each, placed at random: by rows a shift is "proved" far too often.
     rng = np.random.default_rng(0)
     by_rows = by_groups = 0
     for _ in range(200):
