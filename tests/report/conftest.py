@@ -77,6 +77,7 @@ def make_run(tmp_path: Path) -> MakeRun:
         *,
         scheme: str = "none",
         test: bool = True,
+        maximize: str = "f1",
         rows: int = 900,
     ) -> Run:
         random = np.random.default_rng(0)
@@ -94,7 +95,7 @@ def make_run(tmp_path: Path) -> MakeRun:
             middle = rows // 2
             validation = _scores(random, labels.select(np.arange(middle)), "validation")
             write_scores(validation, run.scores_file("validation"))
-            rule = fit_decision(validation, empty="never")
+            rule = fit_decision(validation, maximize, empty="never")
             write_rule(rule, run.file("decision.json"))
             metrics = {}
             if test:

@@ -173,6 +173,17 @@ def test_a_run_that_only_began_has_a_figure_and_says_what_is_missing(tmp_path: P
         assert next_steps(RunView.read(run))
 
 
+def test_the_gain_is_of_what_was_aimed_at(make_run: MakeRun) -> None:
+    view = RunView.read(make_run(classes=["a", "b"], maximize="balanced_accuracy"))
+    text = summarise(view)
+    assert "On 450 test rows macro-balanced accuracy is 0." in text
+    assert "and always no has 0.500" in text
+    gain = threshold_gain(view)
+    assert gain is not None
+    macro = [view.metrics[rule].value("macro_balanced_accuracy") for rule in ("rule", "half")]
+    assert gain.value == pytest.approx(macro[0] - macro[1])
+
+
 def test_next_steps_depend_on_what_was_corrected(make_run: MakeRun) -> None:
     plain = dict(next_steps(RunView.read(make_run())))
     assert any("weights.scheme=sqrt" in command for command in plain.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -143,5 +144,7 @@ def write_figure(figure: Figure, path: Any) -> None:
     """Write a figure as PNG, all of it or nothing; the file depends on the figure alone."""
     from equipoise._files import replacing
 
-    with house_style(), replacing(path) as temporary:
+    with house_style(), replacing(path) as temporary, warnings.catch_warnings():
+        # A letter that the font lacks is drawn as a box; a warning for each draw of each letter helps nobody.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure.savefig(temporary, format="png", metadata={"Software": "Equipoise"})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,15 +11,15 @@ from equipoise.evidence import Resampling, resample_figures
 from equipoise.metrics import measure
 from equipoise.report.view import RunView
 
-if TYPE_CHECKING:
-    from equipoise.evidence import MetricTable
-
 _REPLICATES = 200
 
 
 @dataclasses.dataclass(frozen=True)
 class Gain:
-    """A difference in macro-F1 (F1, for one class) on the test role; above zero the fitted rule is better."""
+    """A difference in what the rule was fitted for, the mean over classes, on the test role.
+
+    Above zero the fitted rule is better.
+    """
 
     value: float
     low: float
@@ -46,21 +45,20 @@ def threshold_gain(view: RunView) -> Gain | None:
     scores = view.natural("test")
     if scores is None or view.rule is None or view.rule.thresholds is None or "half" not in view.metrics:
         return None
-    level = view.metrics["rule"].level
+    table, aim = view.metrics["rule"], view.aim
     decisions = [view.rule.apply(view.scores["test"]), fixed_rule(scores, 0.5).apply(scores)]
     judged = [measure(scores, decision) for decision in decisions]
     evaluable = {name: ~np.isnan(values) for name, values in judged[0].per_class.items()}
-    if not evaluable["f1"].any():
+    if not evaluable[aim].any():
         return None
-    table: MetricTable = view.metrics["rule"]
     plan = Resampling(min(_REPLICATES, table.replicates), table.seed)
     if plan.replicates == 0:
         return None
     drawn = [resample_figures(scores, decision, evaluable, plan) for decision in decisions]
-    fitted, half = (figures.per_class["f1"][:, evaluable["f1"]].mean(axis=1) for figures in drawn)
+    fitted, half = (figures.per_class[aim][:, evaluable[aim]].mean(axis=1) for figures in drawn)
     differences = (fitted - half)[~np.isnan(fitted - half)]
     if len(differences) < plan.replicates / 2:
         return None
-    values = [float(figures.per_class["f1"][evaluable["f1"]].mean()) for figures in judged]
-    low, high = np.quantile(differences, [(1 - level) / 2, (1 + level) / 2]).tolist()
+    values = [float(figures.per_class[aim][evaluable[aim]].mean()) for figures in judged]
+    low, high = np.quantile(differences, [(1 - table.level) / 2, (1 + table.level) / 2]).tolist()
     return Gain(values[0] - values[1], low, high)

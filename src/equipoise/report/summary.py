@@ -25,7 +25,7 @@ def headline(view: RunView) -> str:
     if "rule" not in view.metrics:
         return f"{view.recipe.name}: {view.census.rows:,} {view.census.unit}, {_classes(len(view.census.classes))}"
     beside = "; ".join(f"{_rival_name(view, key)}: {_plain_value(view, key)}" for key in _RIVALS if key in view.metrics)
-    return f"{view.recipe.name}: test {_f1_name(view)} {_value(view, 'rule')}" + (f" ({beside})" if beside else "")
+    return f"{view.recipe.name}: test {_aim_name(view)} {_value(view, 'rule')}" + (f" ({beside})" if beside else "")
 
 
 def summarise(run: Run | RunView) -> str:
@@ -133,7 +133,7 @@ def _result(view: RunView) -> list[str]:
         return ["There is no test role, so nothing was judged: keep rows aside before believing anything."]
     table = view.metrics["rule"]
     beside = [f"{_rival(view, key)} {_value(view, key)}" for key in _RIVALS if key in view.metrics]
-    text = f"On {table.cases:,} test rows {_f1_name(view)} is {_value(view, 'rule')}; {joined(beside)}."
+    text = f"On {table.cases:,} test rows {_aim_name(view)} is {_value(view, 'rule')}; {joined(beside)}."
     gain = threshold_gain(view)
     return [text, gain.sentence] if gain is not None else [text]
 
@@ -168,7 +168,7 @@ def _doubts(view: RunView) -> list[str]:
 
 
 def _row(view: RunView, key: str) -> MetricRow:
-    return view.metrics[key].row("macro_f1")
+    return view.metrics[key].row(f"macro_{view.aim}")
 
 
 def _value(view: RunView, key: str) -> str:
@@ -184,8 +184,8 @@ def _plain_value(view: RunView, key: str) -> str:
     return "not evaluable" if math.isnan(value) else f"{value:.3f}" if value else "0"
 
 
-def _f1_name(view: RunView) -> str:
-    return "F1" if len(view.census.classes) == 1 else "macro-F1"
+def _aim_name(view: RunView) -> str:
+    return metric_name(view.aim if len(view.census.classes) == 1 else f"macro_{view.aim}")
 
 
 def _classes(count: int) -> str:

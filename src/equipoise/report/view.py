@@ -76,6 +76,12 @@ class RunView:
         return self.census.task in ("multiclass", "ordinal")
 
     @property
+    def aim(self) -> str:
+        """The metric that the decision rule was fitted for: ``"f1"`` or ``"balanced_accuracy"``."""
+        maximize = "f1" if self.rule is None else self.rule.maximize
+        return "balanced_accuracy" if maximize in ("balanced_accuracy", "youden") else "f1"
+
+    @property
     def members(self) -> int:
         """How many members were trained."""
         numbers = {event.get("member", 0) for event in self.events if event.get("event") == "epoch"}
