@@ -227,13 +227,15 @@ def test_hostile_json():
     changes = [
         ("version", None), ("version", True), ("version", 2), ("task", "x"), ("task", ["binary"]), ("unit", {}),
         ("rows", -1), ("rows", 1.0), ("rows", 2**70), ("classes", ["a", "a"]), ("classes", "ab"), ("classes", []),
-        ("positives", [1]), ("positives", [2.0, 1]), ("positives", [True, 1]), ("positives", [-2, 1]), ("positives", None),
+        ("positives", [1]), ("positives", [2.0, 1]), ("positives", [True, 1]), ("positives", [-2, 1]),
+        ("positives", None),
         ("negatives", [5, 5]), ("unknowns", [[0, 0]]), ("combinations", [[[0], 1]]), ("combinations", [[[1, 0], 2]]),
         ("combinations", [[[7], 2]]), ("combinations", {"a": 1}), ("combinations", [[[0], 1], [[0], 1]]),
         ("cooccurrence", [[2, 1]]), ("cooccurrence", [[2, 1], [0, 1]]), ("cooccurrence", [[9, 1], [1, 1]]),
         ("group_sets", {}), ("group_sets", []), ("notes", 3),
         ("group_sets", good["group_sets"] | {"count": 3}), ("group_sets", good["group_sets"] | {"hashes": "!"}),
-        ("group_sets", good["group_sets"] | {"positive_bits": "AAA="}), ("group_sets", good["group_sets"] | {"count": True}),
+        ("group_sets", good["group_sets"] | {"positive_bits": "AAA="}),
+        ("group_sets", good["group_sets"] | {"count": True}),
     ]  # fmt: skip
     for key, value in changes:
         with pytest.raises(DataError):

@@ -202,7 +202,7 @@ FAULTS = {
     "all unknown": ("y,z\n,1\nNA,0\n", dict(columns="y"), r'column "y": every label is empty or unknown'),
     "all unknown of several": ("y,z\n,1\nNA,0\n", dict(columns=["z", "y"]), r'column "y": every label is empty'),
     "all dropped": ("y,z\n,1\n1,\n", dict(columns=["z", "y"], unknown="drop"), "drops every one of 2 rows"),
-    "empty group": ("y,g\n1,a\n0,\n", dict(columns="y", groups="g"), r'row 2, column "g" is empty: a row without a group'),
+    "empty group": ("y,g\n1,a\n0,\n", dict(columns="y", groups="g"), r'row 2, column "g" is empty: a row without'),
     "empty id": ("y,g\n1,a\n0,\n", dict(columns="y", ids="g"), r'row 2, column "g" is empty'),
     "one label": ("y\nA\nA\n", dict(columns="y"), 'holds only the label "A"'),
     "contradiction": ("y\nA|No Finding\n", dict(columns="y", separator="|"), r'row 1.*says both a finding and none'),

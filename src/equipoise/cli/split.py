@@ -135,7 +135,7 @@ def _contents(table: Path, found: Labels, ids: str | None) -> Any:
     from equipoise.labels.table import hash_rows
 
     contents = hash_rows(table, [ids] if ids is not None else [])
-    return contents if contents is not None and len(contents) == len(found) else None
+    return contents[found.row_numbers] if contents is not None else None
 
 
 def _show(checked: SplitCheck) -> None:

@@ -45,6 +45,9 @@ def sentences(report: SplitReport) -> list[str]:
     where = "groups" if report.grouped else "rows"
     for name in report.unplaced:
         parts = [part for label, part in report.missing if label == name]
+        if len(parts) == len(report.parts):
+            found.append(f"{name} has no positive at all: drop the class or add data.")
+            continue
         found.append(
             f"{name} has positives in fewer {where} than there are parts: none in {', '.join(parts) or 'some part'}."
         )
