@@ -126,7 +126,7 @@ def test_the_same_run_gives_the_same_files(make_run: MakeRun) -> None:
 
 def test_the_paragraph_says_what_happened(make_run: MakeRun) -> None:
     text = summarise(make_run(classes=["common", "middle", "rare"], scheme="inverse", rows=400))
-    assert text.startswith("400 rows, 3 classes (multilabel). rare is the rarest: ")
+    assert text.startswith("400 rows, 3 classes (multilabel). The rarest is rare: ")
     assert "labels are unknown and were left out, never taken as negative" in text
     assert "The loss was weighted by the scheme inverse: 1 positive of rare counts as" in text
     assert "all below are at the natural prevalence" in text

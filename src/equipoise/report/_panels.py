@@ -109,7 +109,7 @@ def draw_monitored(axes: Axes, epochs: Mapping[int, Sequence[Mapping[str, Any]]]
         markersize=5.5,
         label=f"best epoch{' of each of ' + str(len(epochs)) if several else ''}",
     )
-    axes.set_title(f"Learning: {name} on held-out rows")
+    axes.set_title(f"Held-out {name}")
     axes.set_xlabel("epoch")
     axes.legend(loc="best", handlelength=1.0)
     _whole_epochs(axes)
@@ -265,6 +265,7 @@ def draw_f1(axes: Axes, tables: Mapping[str, MetricTable]) -> None:
     chosen = rarest(np.array(list(support.values())), MOST_CLASSES - 1)
     names = sorted((table.classes[index] for index in chosen), key=lambda name: -support[name])
     rows: list[str | None] = [None, *names] if len(names) > 1 else [*names]
+    exclusive = table.task in ("multiclass", "ordinal")
     drawn = [key for key in RULES if key in tables]
     highest = 0.3
     for place, key in enumerate(drawn):
@@ -272,12 +273,16 @@ def draw_f1(axes: Axes, tables: Mapping[str, MetricTable]) -> None:
         _draw_rule(axes, key, found, (place - (len(drawn) - 1) / 2) * 0.24)
         highest = max(highest, np.nanmax([[row.high, row.value] for row in found], initial=highest))
     remarks = ["" if name is None else f"{support[name]:,}" for name in rows]
-    class_rows(axes, ["macro-F1" if name is None else name for name in rows], right=remarks, heading="positives")
+    class_rows(
+        axes,
+        ["macro-F1" if name is None else name for name in rows],
+        right=remarks,
+        heading="rows" if exclusive else "positives",
+    )
     if len(rows) > 1:
         axes.axhline(0.5, color="#CCCCCC", linewidth=1.0)
-    axes.set_xlim(-0.02, min(1.01, 1.1 * highest))
+    axes.set_xlim(-0.02, min(1.03, 1.1 * highest))
     axes.set_title(f"F1 on {table.cases:,} {table.role} rows, {percent(table.level)} intervals")
-    exclusive = table.task in ("multiclass", "ordinal")
     for key in drawn:
         label, colour, marker, size = RULES[key]
         label = {"rule": "most likely class", "never": "always the commonest"}.get(key, label) if exclusive else label

@@ -50,7 +50,7 @@ def plot_learning_curves(events: Iterable[Mapping[str, Any]], classes: Sequence[
     if not epochs:
         raise ArgumentError("plot_learning_curves found no epoch in the events. Train first, or pass Run.events().")
     with house_style():
-        figure, axes = new_figure(11.0, 3.4, 1, 3)
+        figure, axes = new_figure(12.5, 3.4, 1, 3)
         panels.draw_monitored(axes[0, 0], epochs)
         panels.draw_training_loss(axes[0, 1], epochs)
         panels.draw_positive_rate(axes[0, 2], epochs, classes)

@@ -67,10 +67,9 @@ def _data(view: RunView) -> list[str]:
     known = [i for i in range(len(census.classes)) if census.positives[i] > 0]
     if known:
         ends = sorted(known, key=lambda i: float(census.prevalence[i]))
-        rare, common = ends[0], ends[-1]
-        text = f"{census.classes[rare]} is the rarest: {_count(view, rare)}"
         said.append(
-            f"{text}; {census.classes[common]} the commonest: {_count(view, common)}." if len(ends) > 1 else f"{text}."
+            f"The rarest is {_count(view, ends[0])}"
+            + (f"; the commonest {_count(view, ends[-1])}." if ends[1:] else ".")
         )
     unknown = int(census.unknowns.sum())
     if unknown:
@@ -79,13 +78,16 @@ def _data(view: RunView) -> list[str]:
 
 
 def _count(view: RunView, index: int) -> str:
-    return f"{int(view.census.positives[index]):,} positives ({one_in(float(view.census.prevalence[index]))})"
+    census = view.census
+    unit = census.unit if view.exclusive else "positives"
+    share = one_in(float(census.prevalence[index]))
+    return f"{'class ' if view.exclusive else ''}{census.classes[index]}: {int(census.positives[index]):,} {unit} ({share})"
 
 
 def _correction(view: RunView) -> list[str]:
     focal = view.recipe.loss.name == "focal"
     if view.weights is None and not focal:
-        return ["The loss was left as it is; imbalance is met by thresholds alone."]
+        return ["The loss was left as it is" + ("." if view.exclusive else "; imbalance is met by thresholds alone.")]
     said = []
     if view.weights is not None:
         heaviest = int(np.argmax(view.weights.values))
