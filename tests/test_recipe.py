@@ -16,6 +16,7 @@ from equipoise._checks import ArgumentError, DataError
 from equipoise._yaml import parse_yaml, yaml_text
 from equipoise.recipe import (
     DataSettings,
+    DecisionSettings,
     LossSettings,
     ModelSettings,
     Recipe,
@@ -73,10 +74,12 @@ def test_schemes_and_their_parameters_are_those_of_class_weights() -> None:
 
 def test_monitors_objectives_and_model_settings_are_those_of_their_rooms() -> None:
     from equipoise.decision.monitor import MONITORS
+    from equipoise.decision.thresholds import OBJECTIVES
     from equipoise.models.registry import _DATA, MODELS
 
     assert set(typing.get_args(TrainingSettings.model_fields["monitor"].annotation)) == set(MONITORS)
     known = {key for model in MODELS.values() for key in inspect.signature(model).parameters}
+    assert set(typing.get_args(DecisionSettings.model_fields["maximize"].annotation)) == set(OBJECTIVES)
     assert set(ModelSettings.model_fields) - {"name", "initial_bias"} == known - {*_DATA, "bin_edges"}
 
 

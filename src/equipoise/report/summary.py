@@ -67,10 +67,8 @@ def _data(view: RunView) -> list[str]:
     known = [i for i in range(len(census.classes)) if census.positives[i] > 0]
     if known:
         ends = sorted(known, key=lambda i: float(census.prevalence[i]))
-        said.append(
-            f"The rarest is {_count(view, ends[0])}"
-            + (f"; the commonest {_count(view, ends[-1])}." if ends[1:] else ".")
-        )
+        common = f"; the commonest {_count(view, ends[-1])}" if len(ends) > 1 else ""
+        said.append(f"The rarest is {_count(view, ends[0])}{common}.")
     unknown = int(census.unknowns.sum())
     if unknown:
         said.append(f"{unknown:,} labels are unknown and were left out, never taken as negative.")
@@ -81,7 +79,8 @@ def _count(view: RunView, index: int) -> str:
     census = view.census
     unit = census.unit if view.exclusive else "positives"
     share = one_in(float(census.prevalence[index]))
-    return f"{'class ' if view.exclusive else ''}{census.classes[index]}: {int(census.positives[index]):,} {unit} ({share})"
+    name = f"class {census.classes[index]}" if view.exclusive else census.classes[index]
+    return f"{name}: {int(census.positives[index]):,} {unit} ({share})"
 
 
 def _correction(view: RunView) -> list[str]:
