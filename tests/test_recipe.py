@@ -170,6 +170,14 @@ def test_writing_reads_back_equal(tmp_path: Path) -> None:
     assert yaml.safe_load((tmp_path / "a.yaml").read_text()) == recipe.model_dump(mode="json")
 
 
+def test_a_brief_recipe_leaves_defaults_out_and_reads_back_equal(tmp_path: Path) -> None:
+    recipe = read_recipe("comorbidity-very-aggressive", ["data.table=a.csv", "data.labels=[x, y]"])
+    brief = recipe.to_yaml(brief=True)
+    assert len(brief.splitlines()) < 25
+    assert read_recipe(write(tmp_path, brief)) == recipe
+    assert Recipe(name="run").to_yaml(brief=True) == "name: run\n"
+
+
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=12),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(min_size=1, max_size=8), inner, max_size=4),

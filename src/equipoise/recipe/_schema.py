@@ -201,7 +201,7 @@ class ModelSettings(_Settings):
 class TrainingSettings(_Settings):
     """The loop: how long, how fast, on what metric it stops, and on what machine it runs."""
 
-    epochs: _Count = 60
+    epochs: _Count = 100
     batch_size: _AutoOrCount = "auto"
     learning_rate: _Positive = 3e-3
     weight_decay: _NotNegative = 0.1
@@ -235,6 +235,7 @@ class DecisionSettings(_Settings):
     """What the thresholds maximise on the validation role."""
 
     maximize: Literal["f1", "balanced_accuracy", "youden"] = "f1"
+    method: Literal["exact", "shrunk"] = "shrunk"  # shrunk: steadier thresholds where positives are few
 
 
 class Recipe(_Settings):
@@ -269,6 +270,12 @@ class Recipe(_Settings):
             said = "\n  ".join(f"{key} {text}." for key, text in found)
             raise ArgumentError(f"recipe {self.name} cannot run yet: {said}")
 
-    def to_yaml(self) -> str:
-        """Return the recipe as YAML that reads back to an equal recipe."""
-        return yaml_text(self.model_dump(mode="json"))
+    def to_yaml(self, *, brief: bool = False) -> str:
+        """Return the recipe as YAML that reads back to an equal recipe.
+
+        Args:
+            brief: leave out every key that has its default, as a person would write it. A run keeps all keys, because
+                defaults may change.
+        """
+        values = self.model_dump(mode="json", exclude_defaults=brief)
+        return yaml_text({"name": self.name} | values)
