@@ -34,7 +34,7 @@ _HOME = {
     "weights_table": "balance",
 }
 
-__all__ = sorted(_HOME)
+__all__ = sorted(_HOME)  # noqa: PLE0605
 
 
 def __getattr__(name: str) -> Any:

@@ -63,4 +63,6 @@ def read_json(path: str | Path) -> Any:
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 text. Write it again with Equipoise.") from error
     except json.JSONDecodeError as error:
-        raise DataError(f"{path} line {error.lineno} is not JSON: {error.msg}. Write it again with Equipoise.") from error
+        raise DataError(
+            f"{path} line {error.lineno} is not JSON: {error.msg}. Write it again with Equipoise."
+        ) from error

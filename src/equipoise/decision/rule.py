@@ -13,6 +13,7 @@ from equipoise._arrays import Floats
 from equipoise._checks import ArgumentError, DataError, check_one_of, listed
 from equipoise._files import read_json, write_json
 from equipoise.decision._json import pack_keys, parse_rule
+from equipoise.decision.offsets import fit_leaning
 from equipoise.decision.shrinkage import draw_resamples, shrunk_threshold
 from equipoise.decision.thresholds import ALWAYS, METHODS, NEVER, OBJECTIVES, FittedThreshold, best_threshold
 from equipoise.metrics.ranking import RankedClass, rank_class
@@ -83,6 +84,8 @@ class DecisionRule:
         fitted_on: those rows; None for a fixed rule.
         notes: sentences about classes whose threshold rests on little or nothing.
         method: how thresholds were fitted: "exact" or "shrunk".
+        class_offsets: for exclusive classes, what is added to the log-probabilities before the largest is taken, shape
+            (classes,); None for the plain argmax.
     """
 
     task: str
@@ -96,6 +99,7 @@ class DecisionRule:
     fitted_on: FittedOn | None = None
     notes: tuple[str, ...] = ()
     method: str = "exact"
+    class_offsets: Floats | None = None
 
     def apply(self, scores: Scores) -> Decisions:
         """Return predictions, and probabilities at natural prevalence.
@@ -106,7 +110,8 @@ class DecisionRule:
         self._check_classes(scores)
         natural = scores.shifted(self.log_odds_shift)
         if self.thresholds is None:
-            return Decisions(natural, natural.values.argmax(axis=1))
+            offsets = 0.0 if self.class_offsets is None else self.class_offsets
+            return Decisions(natural, (natural.log_values() + offsets).argmax(axis=1))
         predictions = (natural.probability_table() >= self.thresholds).astype(np.int8)
         return Decisions(natural, predictions.reshape(natural.values.shape))
 
@@ -128,6 +133,10 @@ class DecisionRule:
 
     def sentences(self) -> list[str]:
         """Return what the rule does, one sentence per class, and its notes."""
+        if self.class_offsets is not None:
+            pairs = zip(self.classes, np.exp(self.class_offsets - self.class_offsets.min()), strict=True)
+            leaning = listed([f"{name} x {factor:.3g}" for name, factor in pairs], limit=30).replace('"', "")
+            return [f"The class with the largest probability times its factor is predicted: {leaning}.", *self.notes]
         if self.thresholds is None:
             return [f"The most likely of {len(self.classes)} classes is predicted.", *self.notes]
         lines = []
@@ -148,6 +157,7 @@ class DecisionRule:
             "maximize": self.maximize,
             "method": self.method,
             "thresholds": _plain(self.thresholds),
+            "class_offsets": _plain(self.class_offsets),
             "log_odds_shift": _plain(self.log_odds_shift),
             "positives": _plain(self.positives),
             "negatives": _plain(self.negatives),
@@ -194,7 +204,8 @@ def fit_decision(
     """Return a rule fitted on scores of the validation role.
 
     Binary and multilabel: for each class the threshold that maximises the objective, by exact search over all distinct
-    scores (see `fit_threshold`). Multiclass and ordinal: the most likely class, after the shift.
+    scores (see `fit_threshold`). Multiclass and ordinal: the most likely class, after the shift; multiclass with
+    ``method="shrunk"`` leans towards rare classes as far as validation shows it to pay (see `fit_leaning`).
 
     Args:
         scores: of the validation role.
@@ -239,7 +250,9 @@ def fit_decision(
         "fitted_on": FittedOn.from_scores(scores),
     }
     if scores.exclusive:
-        return DecisionRule(maximize="argmax", thresholds=None, **common)
+        if method == "shrunk" and scores.task == "multiclass" and positives.any():
+            common["class_offsets"] = fit_leaning(natural.labels, natural.log_values(), maximize)[1]
+        return DecisionRule(maximize="argmax", method=method, thresholds=None, **common)
     probabilities = natural.probability_table()
     resamples = None
     if method == "shrunk":

@@ -138,6 +138,13 @@ class Scores:
         """Return what ranks rows within a class, shape (n, classes): logits where a probability would saturate."""
         return self.probability_table() if self.exclusive else self.value_table()
 
+    def log_values(self) -> Floats:
+        """Return softmax logits or log-probabilities, shape (n, classes): what class offsets are added to."""
+        if self.kind == "logits":
+            return self.value_table()
+        with np.errstate(divide="ignore"):
+            return np.log(self.value_table())
+
     def shifted(self, log_odds_shift: Any) -> Scores:
         """Return the scores with a shift per class subtracted, as at another prevalence.
 

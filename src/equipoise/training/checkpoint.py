@@ -54,8 +54,8 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str
         raise RunError(f"{path} does not exist. Check the path of the run folder.") from error
     except (SafetensorError, OSError) as error:
         raise RunError(
-            f"{path} is damaged or is not a checkpoint of Equipoise ({error}). Pickled checkpoints (.pt, .pth) are never "
-            "opened, because opening one can run code; export the weights with safetensors instead."
+            f"{path} is damaged or is not a checkpoint of Equipoise ({error}). Pickled checkpoints (.pt, .pth) are "
+            "never opened, because opening one can run code; export the weights with safetensors instead."
         ) from error
     return tensors, _checked_state(path, metadata)
 

@@ -32,14 +32,17 @@ def natural_logits(ledger: Ledger, task: str, members: Sequence[Floats]) -> Floa
     if task == "binary":
         stacked = stacked[..., 0]
     exclusive = task in ("multiclass", "ordinal")
-    return mean_of_members([ledger.to_natural(logits) for logits in stacked], exclusive=exclusive)
+    natural = [np.asarray(ledger.to_natural(logits), dtype=np.float64) for logits in stacked]
+    return mean_of_members(natural, exclusive=exclusive)
 
 
 def make_scores(prepared: Prepared, rows: NDArray[np.int64], values: Floats, *, role: str) -> Scores:
     """Return the scores of some rows of a training, with their ids, groups and labels.
 
     Args:
-        prepared: what was trained on. rows: which rows. role: of the scores.
+        prepared: what was trained on.
+        rows: which rows.
+        role: of the scores.
         values: logits at the natural prevalence, (rows,) for binary, else (rows, classes).
     """
     labels = prepared.labels.select(rows)
@@ -74,14 +77,14 @@ def mean_of_members(logits: Sequence[Floats], *, exclusive: bool) -> Floats:
     """
     stacked = np.stack([np.asarray(one, dtype=np.float64) for one in logits])
     if len(stacked) == 1:
-        return stacked[0]
+        return np.asarray(stacked[0])
     if exclusive:
         return _log_mean(stacked - _log_sum(stacked, axis=-1)[..., None])
     return _log_mean(-np.logaddexp(0.0, -stacked)) - _log_mean(-np.logaddexp(0.0, stacked))
 
 
 def _log_mean(logs: Floats) -> Floats:
-    return _log_sum(logs, axis=0) - np.log(len(logs))
+    return np.asarray(_log_sum(logs, axis=0) - np.log(len(logs)))
 
 
 def _log_sum(logs: Floats, axis: int) -> Floats:

@@ -25,8 +25,8 @@ class Finding:
     """One thing that is wrong with a class, with its evidence and the way out.
 
     Attributes:
-        kind: ``"threshold"`` (ranks well, but 0.5 is the wrong threshold), ``"no_ranking"`` (its AUC cannot be told from
-            0.5) or ``"constant"`` (the same score for every row).
+        kind: ``"threshold"`` (ranks well, but 0.5 is the wrong threshold), ``"no_ranking"`` (its AUC cannot be told
+            from 0.5) or ``"constant"`` (the same score for every row).
         class_name: the class. epoch: when it was seen, from 1.
         sentence: evidence and remedy, in words.
     """
@@ -146,9 +146,7 @@ def _kind(seen: ClassStatistics, number: int) -> str | None:
     return None
 
 
-def _sentence(
-    kind: str, name: str, seen: ClassStatistics, thresholds: NDArray[np.float64], number: int
-) -> str:
+def _sentence(kind: str, name: str, seen: ClassStatistics, thresholds: NDArray[np.float64], number: int) -> str:
     auc = f"AUC {seen.auc[number]:.2f} [{seen.auc_low[number]:.2f}, {seen.auc_high[number]:.2f}]"
     positives = f"{seen.positives[number]} positives"
     if kind == "constant":
@@ -159,7 +157,10 @@ def _sentence(
             "No threshold helps: it needs more epochs, better features or more positives."
         )
     if math.isnan(thresholds[number]):
-        return f"{name}: ranked well ({auc}, {positives}) but never the most likely class. Try balance.weights.scheme: sqrt."
+        return (
+            f"{name}: ranked well ({auc}, {positives}) but never the most likely class. "
+            "Try balance.weights.scheme: sqrt."
+        )
     rate = 100 * seen.rate_at_threshold[number]
     return (
         f"{name}: ranked well ({auc}, {positives}) but never predicted at 0.5: only that threshold is wrong. "

@@ -129,8 +129,8 @@ class Fit:
         self._loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
         self._best: dict[str, Tensor] = {}
         self._average = copy.deepcopy(model) if settings.average else None
-        self._parameters = list(model.parameters())
-        self._averaged = [] if self._average is None else list(self._average.parameters())
+        self._parameters: list[Tensor] = list(model.parameters())
+        self._averaged: list[Tensor] = [] if self._average is None else list(self._average.parameters())
         torch.manual_seed(seed)
 
     # -- running ---------------------------------------------------------------------------------------------------
@@ -177,8 +177,9 @@ class Fit:
         mean_loss = float(self._loss_sum) / max(1, sum(known))
         if not math.isfinite(mean_loss):
             raise RunError(
-                f"The training loss became {mean_loss} in epoch {self.progress.epoch + 1}. Lower training.learning_rate "
-                f"(now {self.settings.learning_rate:g}), set training.gradient_clip, or use training.precision: 32."
+                f"The training loss became {mean_loss} in epoch {self.progress.epoch + 1}. Lower "
+                f"training.learning_rate (now {self.settings.learning_rate:g}), set training.gradient_clip, or use "
+                "training.precision: 32."
             )
         self._loss_sum.zero_()
         self.progress.epoch += 1
@@ -194,12 +195,14 @@ class Fit:
             self._loss_sum += loss.detach() * known
             # DistributedDataParallel averages over processes; the loss is already divided by all entries of the step.
             scaled = loss * self.workers.count if self.workers.count > 1 else loss
-            self._scaler.scale(scaled).backward()
+            self._scaler.scale(scaled).backward()  # type: ignore[no-untyped-call]
         self._apply_gradients()
         self.schedule.after_step()
         if self._averaged:
             done = self.progress.epoch * self.steps_per_epoch + step + 1
-            keep = min(self.settings.average, (1 + done) / (10 + done))  # a short memory while there is little to recall
+            keep = min(
+                self.settings.average, (1 + done) / (10 + done)
+            )  # a short memory while there is little to recall
             with torch.no_grad():
                 torch._foreach_lerp_(self._averaged, self._parameters, 1 - keep)
 
@@ -283,8 +286,8 @@ class Fit:
             number, key = name.split(".", 1)
             stored.setdefault(int(number), {})[key] = tensor
         state["state"] = stored
-        for group, stored_group in zip(state["param_groups"], record["groups"], strict=True):
-            group |= stored_group | {"betas": tuple(stored_group["betas"])}
+        for group, kept in zip(state["param_groups"], record["groups"], strict=True):
+            group.update(kept | {"betas": tuple(kept["betas"])})
         self._optimizer.load_state_dict(state)
         self.schedule.load(record["schedule"])
         if record["scaler"]:

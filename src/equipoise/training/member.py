@@ -20,8 +20,8 @@ from equipoise.decision import higher_is_better, monitor_value
 from equipoise.models import TabularModel, make_model, prior_logits
 from equipoise.scores import Scores
 from equipoise.training.checkpoint import read_checkpoint, write_checkpoint
-from equipoise.training.guard import Guard
 from equipoise.training.combine import make_scores, natural_logits
+from equipoise.training.guard import Guard
 from equipoise.training.loop import Fit, Logits, Rows, Workers, predict_logits
 
 if TYPE_CHECKING:
@@ -197,7 +197,9 @@ class MemberTraining:
     def _outcome(self, fit: Fit) -> str:
         if math.isnan(fit.progress.best_value):
             return f"{fit.progress.epoch} epochs; {self.settings.monitor} could not be computed"
-        return f"best {self.settings.monitor} {fit.progress.best_value:.4f} in epoch {fit.progress.best_epoch} of {fit.progress.epoch}"
+        progress = fit.progress
+        best = f"best {self.settings.monitor} {progress.best_value:.4f}"
+        return f"{best} in epoch {progress.best_epoch} of {progress.epoch}"
 
     # -- checkpoints -----------------------------------------------------------------------------------------------
 

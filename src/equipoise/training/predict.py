@@ -87,9 +87,7 @@ def predict(run: Run | str | Path, table: str | Path) -> Predictions:
     for model, preprocessor in load_members(run):
         arrays = preprocessor.apply(preprocessor.read(frame, source=Path(table).name))
         notes += [note for note in arrays.notes() if note not in notes]
-        rows = Rows(
-            torch.from_numpy(arrays.numeric), torch.from_numpy(arrays.categorical), torch.zeros(len(frame))
-        )
+        rows = Rows(torch.from_numpy(arrays.numeric), torch.from_numpy(arrays.categorical), torch.zeros(len(frame)))
         raw.append(predict_logits(model, rows, recipe.training.precision))
     values = natural_logits(ledger, census.task, raw)
     decisions = _decide(run, census, values)
@@ -141,8 +139,6 @@ def load_members(run: Run) -> list[tuple[TabularModel, Preprocessor]]:
         try:
             model.load_state_dict(weights)
         except RuntimeError as error:
-            raise RunError(
-                f"{run.file('model.safetensors')} does not fit model.json: {error}. Train again."
-            ) from error
+            raise RunError(f"{run.file('model.safetensors')} does not fit model.json: {error}. Train again.") from error
         members.append((model.eval(), Preprocessor.from_dict(state)))
     return members

@@ -83,8 +83,8 @@ class Prepared:
         if len(self.members) > 1:
             rows = len(self.development)
             told.append(
-                f"{rows:,} rows in {len(self.members)} parts: each part is scored by a member that learns from the others; "
-                f"{len(self.test):,} rows are kept for the test."
+                f"{rows:,} rows in {len(self.members)} parts: each part is scored by a member that learns from the "
+                f"others; {len(self.test):,} rows are kept for the test."
             )
         else:
             learned, watched = len(self.members[0].train), len(self.members[0].validation)
@@ -175,17 +175,19 @@ def _make_split(recipe: Recipe, labels: Labels) -> Split:
 
 
 def _members(recipe: Recipe, labels: Labels, split: Split) -> tuple[tuple[Member, ...], Index]:
-    """Cross-fitting on small tables: each row besides the test role is watched by one member and taught to the others."""
+    """Cross-fitting on small tables: each row outside the test role is watched by one member, taught to the others."""
     test = np.flatnonzero(split.roles == "test")
     development = np.flatnonzero(split.roles != "test")
-    count = recipe.training.members
-    if count == "auto":
-        count = next((members for rows, members in _MEMBERS_UP_TO_ROWS.items() if len(development) <= rows), 1)
+    asked = recipe.training.members
+    fitting = (members for rows, members in _MEMBERS_UP_TO_ROWS.items() if len(development) <= rows)
+    count = next(fitting, 1) if asked == "auto" else int(asked)
     if count == 1:
         member = Member(np.flatnonzero(split.roles == "train"), np.flatnonzero(split.roles == "validation"))
         for name, rows in (("train", member.train), ("validation", member.validation)):
             if not len(rows):
-                raise ArgumentError(f"The {name} role is empty. Give it a share in split.fractions, or rows in split.file.")
+                raise ArgumentError(
+                    f"The {name} role is empty. Give it a share in split.fractions, or rows in split.file."
+                )
         return (member,), test
     folds = split_labels(labels.select(development), folds=count, seed=recipe.split_seed).folds
     parts = [(development[folds != fold], development[folds == fold]) for fold in range(count)]
@@ -200,8 +202,8 @@ def _from_file(path: str, labels: Labels) -> Split:
     lacking = [name for name in names if name not in role_of]
     if lacking:
         raise DataError(
-            f"{path} gives no role to {len(lacking):,} of {len(names):,} rows of {labels.source}, such as id {lacking[0]}. "
-            "Name the column that the split was made with as data.ids, or make the split again."
+            f"{path} gives no role to {len(lacking):,} of {len(names):,} rows of {labels.source}, such as id "
+            f"{lacking[0]}. Name the column that the split was made with as data.ids, or make the split again."
         )
     return Split(labels.ids, np.array([role_of[name] for name in names], dtype=object))
 

@@ -69,13 +69,7 @@ class Schedule:
         holder = self._plateau or self._stepped
         if holder is None:
             return {}
-        kept = {}
-        for name, value in holder.state_dict().items():
-            if isinstance(value, int | float | str | bool | None) or (
-                isinstance(value, list) and all(isinstance(item, int | float) for item in value)
-            ):
-                kept[name] = value
-        return kept
+        return {name: value for name, value in holder.state_dict().items() if _is_plain(value)}
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on from a stored state; the optimiser's own rate is restored with the optimiser."""
@@ -85,6 +79,12 @@ class Schedule:
         if isinstance(holder, LambdaLR):  # it wants back the functions that it does not store
             state = state | {"lr_lambdas": [None] * len(holder.lr_lambdas)}
         holder.load_state_dict(state)
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(isinstance(item, int | float) for item in value)
+    return isinstance(value, int | float | str | bool | None)
 
 
 def cosine_factor(step: int, total_steps: int, warmup: int = 0, floor: float = 0.0) -> float:

@@ -78,9 +78,7 @@ def train(
     return run or Run.open(folder)
 
 
-def _train_members(
-    prepared: Prepared, folder: Path, run: Run | None, watch: Watch, workers: Workers
-) -> list[Trained]:
+def _train_members(prepared: Prepared, folder: Path, run: Run | None, watch: Watch, workers: Workers) -> list[Trained]:
     device = _device(prepared.recipe.training.device)
     trained = []
     for number in range(len(prepared.members)):
@@ -119,7 +117,8 @@ def _finish(run: Run, prepared: Prepared, members: Sequence[Trained]) -> None:
     run.write_record("columns", {"members": [member.preprocessor.to_dict() for member in members]})
     validation, test = _validation_scores(prepared, members), _test_scores(prepared, members)
     write_scores(validation, run.scores_file("validation"))
-    rule = fit_decision(validation, maximize=prepared.recipe.decision.maximize, empty="never")
+    decision = prepared.recipe.decision
+    rule = fit_decision(validation, maximize=decision.maximize, method=decision.method, empty="never")
     write_rule(rule, run.file("decision.json"))
     metrics: dict[str, Any] = {}
     if test is not None:
@@ -134,12 +133,12 @@ def _finish(run: Run, prepared: Prepared, members: Sequence[Trained]) -> None:
 def judge(test: Scores, rule: Any, *, seed: int = 0) -> dict[str, Any]:
     """Return every metric of the test role under the rule, and beside it under the rules that cost nothing.
 
-    Keys: ``rule`` (as fitted), ``half`` (the same scores cut at 0.5, or the most likely class) and ``never`` (always no,
-    or always the commonest class).
+    Keys: ``rule`` (as fitted), ``half`` (the same scores cut at 0.5; for one-of-many tasks the most likely class) and
+    ``never`` (always no, or always the commonest class).
     """
     found = {"rule": evaluate(test, rule, seed=seed).to_dict()}
-    if not test.exclusive:
-        found["half"] = evaluate(test, fixed_rule(test, thresholds=0.5), seed=seed).to_dict()
+    plain = fixed_rule(test, thresholds=None if test.exclusive else 0.5)
+    found["half"] = evaluate(test, plain, seed=seed).to_dict()
     found["never"] = evaluate(test, Always(test), seed=seed).to_dict()
     return found
 
