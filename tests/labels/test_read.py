@@ -340,3 +340,12 @@ def test_select_and_table():
     chosen = labels.select([2, 0])
     assert (chosen.ids.tolist(), chosen.groups.tolist(), chosen.values.tolist()) == ([7, 5], [2, 1], [0, 2])
     assert len(labels.select(np.array([True, False, True]))) == 2
+
+
+@pytest.mark.parametrize("cell", ["", "  ", "NA", "n/a", " nan ", "?", "<NA>", "\u00a0"])
+def test_a_row_without_a_group_is_an_error_however_it_is_written(tmp_path, cell):
+    path = table(tmp_path, f"y,g\n1,nih-1\n0,nih-2\n0,{cell}\n")
+    for reader in (read_labels, count_file):
+        with pytest.raises(DataError, match='row 3, column "g" is empty'):
+            reader(path, "y", groups="g")
+    assert count_file(table(tmp_path, "y,g\n1,none-1\n0,None\n0,naomi\n"), "y", groups="g").groups == 3

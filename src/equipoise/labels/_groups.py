@@ -34,7 +34,7 @@ def hash_texts(texts: pyarrow.Array | Sequence[Any] | NDArray[Any]) -> NDArray[n
     Integers are hashed as they are written, so the group 12 of a table equals the group "12" of another. Of a million
     groups two share a hash with probability 3e-8.
     """
-    data, offsets = _text_buffers(texts)
+    data, offsets = text_buffers(texts)
     if len(offsets) == 1:
         return np.zeros(0, _U64)
     lengths = np.diff(offsets)
@@ -45,7 +45,7 @@ def hash_texts(texts: pyarrow.Array | Sequence[Any] | NDArray[Any]) -> NDArray[n
     return hashes
 
 
-def _text_buffers(texts: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def text_buffers(texts: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Return the bytes of all texts end to end, and (texts + 1,) where each begins."""
     if hasattr(texts, "buffers"):  # an Arrow array of text
         _, offsets, data = texts.buffers()

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from equipoise._checks import DataError, listed, nearest
 from equipoise.labels._cells import MISSING, NEGATIVE_WORDS, PAIRS, canonical, is_missing, pair_of
+from equipoise.labels._groups import text_buffers
 from equipoise.labels.table import TableSource, codes_of
 
 if TYPE_CHECKING:
@@ -24,6 +25,11 @@ NEGATIVE, POSITIVE, UNKNOWN, DROPPED = 0, 1, 2, 3
 MAX_PARTS = 30_000  # more distinct labels than this is a column of names or numbers, not of classes
 MAX_CELLS = 200_000
 MISSING_PART = ""
+# First bytes of a cell that may be empty, in any script, or a word for "missing".
+_SPACE = np.zeros(256, np.bool_)
+_SPACE[[*range(33), *range(128, 256)]] = True
+_OPENS_MISSING = np.zeros(256, np.bool_)
+_OPENS_MISSING[[ord(letter) for word in MISSING for letter in word[:1] + word[:1].upper()]] = True
 
 
 @dataclass(frozen=True)
@@ -214,18 +220,24 @@ def _columns(
         groups = arrays.pop() if spec.groups is not None else None
         if len(arrays[0]) == 0:
             continue
-        if groups is not None:
-            blank = [n for n, text in enumerate(groups.dictionary.to_pylist()) if text.strip().casefold() in MISSING]
-            if blank:
-                row = start + int(np.argmax(np.isin(codes_of(groups), blank)))
-                raise DataError(
-                    f"{source.place(row, spec.groups)} is empty: a row without a group may share a patient with any "
-                    "other. Fill the cell or remove the row."
-                )
+        if groups is not None and (blank := _blank(groups.dictionary)):
+            row = start + int(np.argmax(np.isin(codes_of(groups), blank)))
+            raise DataError(
+                f"{source.place(row, spec.groups)} is empty: a row without a group may share a patient with any "
+                "other. Fill the cell or remove the row."
+            )
         if ids is not None:
             _check_ids(source, spec, ids, start)
         yield start, arrays, groups, ids
         start += len(arrays[0])
+
+
+def _blank(texts: pyarrow.Array) -> list[int]:
+    """Return the places of texts that name nothing; only texts whose first byte allows it are looked at."""
+    data, starts = text_buffers(texts)
+    first, lengths = np.append(data, np.uint8(0))[starts[:-1]], np.diff(starts)
+    suspects = np.flatnonzero((lengths == 0) | _SPACE[first] | (_OPENS_MISSING[first] & (lengths <= 8)))
+    return [place for place in suspects.tolist() if texts[place].as_py().strip().casefold() in MISSING]
 
 
 def _check_ids(source: TableSource, spec: LabelSpec, ids: Any, start: int) -> None:
