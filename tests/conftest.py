@@ -13,7 +13,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # two torch threads collapse when
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 # The hook must be in place before the first import of the package.
-_HOOK = install_import_hook("equipoise", "beartype.beartype")
+_HOOK = install_import_hook("equipoise", "typecheck.checked")
 
 _SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 

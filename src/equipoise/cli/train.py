@@ -75,7 +75,7 @@ def train(
     if resume and out is None:
         raise ArgumentError("--resume needs the run folder to go on with. Give it with --out.")
     if made and not json:
-        console().print(recipe.to_yaml())
+        console().print(recipe.to_yaml(brief=True))
     run = run_training(recipe, out=out, resume=resume, overwrite=overwrite)
     if json:
         print_json({"run": str(run.path), "metrics": run.read_record("metrics")})

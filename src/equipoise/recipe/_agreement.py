@@ -41,6 +41,14 @@ def obstacles(recipe: Recipe) -> list[Issue]:
                 "Set balance.sampling.method: none, and let balance.weights correct the loss instead",
             )
         )
+    if recipe.split.folds is not None:
+        found.append(
+            (
+                "split.folds",
+                "is known but not available in this version. Set split.folds: null; for members that take turns at "
+                "validation set training.members",
+            )
+        )
     if recipe.balance.schedule is not None:
         found.append(("balance.schedule", "is known but not available in this version. Set balance.schedule: null"))
     return found

@@ -96,6 +96,9 @@ class DataSettings(_Settings):
     positive: _Name | None = None
     features: _Names | None = None
     exclude: _Names = ()
+    numeric: _Names = ()  # columns that must hold numbers
+    categories: _Names = ()  # columns of numbers that are codes of categories
+    missing: _Names = ()  # words that mean a missing cell, besides "", NA, NaN, null, ? and their like
 
     @model_validator(mode="before")
     @classmethod

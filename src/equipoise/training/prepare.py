@@ -163,6 +163,9 @@ def _read_features(recipe: Recipe, labels: Labels) -> Features:
         groups=data.groups,
         features=data.features,
         exclude=data.exclude,
+        numeric=data.numeric,
+        categories=data.categories,
+        missing=data.missing,
         source=labels.source,
     )
 
