@@ -18,6 +18,7 @@ help:  ## say what can be done
 
 demo: $(VENV)/.demo  ## count, split, train, decide and judge on real data, in under three minutes
 	$(BIN)/equipoise demo
+	@echo "The command is $(BIN)/equipoise; to type it without its folder: . $(BIN)/activate"
 
 test: $(VENV)/.dev  ## run every test
 	$(BIN)/python -m pytest -n $(WORKERS)
