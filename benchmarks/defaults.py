@@ -238,13 +238,17 @@ def ranks(results: dict[str, dict[str, dict[str, float]]]) -> dict[str, dict[str
     return found
 
 
-def show(results: dict[str, dict[str, dict[str, float]]]) -> None:
-    """Print every table, then the ranks."""
+def show_tables(results: dict[str, dict[str, dict[str, float]]]) -> None:
+    """Print the figures of every table."""
     for table, methods in results.items():
         print(f"\n{table:<38}{'macro-F1':>10}{'macro-AP':>10}{'log loss':>10}{'seconds':>10}")
         for name, row in methods.items():
             f1, ap, loss, taken = (row[key] for key in ("macro_f1", "macro_ap", "macro_log_loss", "seconds"))
-            print(f"  {name:<36}{f1:>10.3f}{ap:>10.3f}{loss:>10.4f}{taken:>10.1f}")
+            print(f"  {name:<36}{f1:>10.3f}{ap:>10.3f}{loss:>10.4f}{taken:>10.1f}", flush=True)
+
+
+def show_ranks(results: dict[str, dict[str, dict[str, float]]]) -> None:
+    """Print the mean ranks over the tables."""
     print(f"\nmean rank over {len(results)} tables (1 is best)")
     print(f"  {'':<36}{'macro-F1':>10}{'macro-AP':>10}{'log loss':>10}{'collapsed':>10}")
     for name, row in ranks(results).items():
@@ -277,8 +281,8 @@ def main() -> None:
             if given.cache:
                 given.cache.write_text(json.dumps(cached))
         results[name] = cached[name]
-        show({name: results[name]}) if len(found) > 1 and not given.only else None
-    show(results)
+        show_tables({name: results[name]})
+    show_ranks(results)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,7 @@ Names are loaded when they are first used, so that ``import equipoise`` costs no
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from equipoise._lazy import load_late
 
 __version__ = "0.1.0"
 
@@ -38,14 +37,4 @@ _HOME = {
 
 __all__ = sorted(_HOME)  # noqa: PLE0605
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        value = getattr(importlib.import_module(f"equipoise.{_HOME[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'equipoise' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*__all__, "__version__"])
+__getattr__, __dir__ = load_late(__name__, _HOME)

@@ -51,7 +51,8 @@ def test_comorbidity_recipes_find_positives_early_and_beat_plain_training_at_hal
     table, targets = survey
     common = [f"data.table={table}", f"data.labels={json.dumps(targets)}", "data.groups=none", "training.members=2"]
     weighted = train(read_recipe(name, common), out=tmp_path / "weighted")
-    plain = train(read_recipe(name, [*common, "balance.weights.scheme=none", "loss={name: bce}"]), out=tmp_path / "plain")
+    uncorrected = [*common, "balance.weights.scheme=none", "loss={name: bce}"]
+    plain = train(read_recipe(name, uncorrected), out=tmp_path / "plain")
     assert _metrics(weighted).value("macro_f1") > _metrics(plain, "half").value("macro_f1")
     assert _metrics(weighted).value("macro_f1") > _metrics(weighted, "never").value("macro_f1") == 0
     fifth = [event for event in weighted.events() if event["event"] == "epoch" and event["epoch"] == 5]
@@ -70,7 +71,6 @@ def test_probabilities_of_a_weighted_run_are_at_the_natural_prevalence(
     said = scores.probability_table().mean(axis=0)
     np.testing.assert_allclose(said, observed, atol=0.06)  # uncorrected, a balanced loss would say about 0.5
     assert run.read_record("weights")["scheme"] == "inverse"
-    assert "natural" in run.file("summary.md").read_text() if run.file("summary.md").exists() else True
 
 
 def test_a_leak_that_is_planted_is_named_and_not_dropped(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_predictions_of_a_run_are_those_of_its_test_scores(shared_data: Callable
 
 def test_predict_says_what_is_wrong_with_a_table(shared_data: Callable[[str], Path], tmp_path: Path) -> None:
     table = shared_data("keel-imbalanced") / "ecoli4.csv"
-    run = train(make_recipe(table, "target", groups="none", overrides=_QUICK), out=tmp_path / "run")
+    train(make_recipe(table, "target", groups="none", overrides=_QUICK), out=tmp_path / "run")
     frame = pl.read_csv(table, infer_schema=False)
     name = frame.columns[0]
     frame.drop(name).write_csv(tmp_path / "lacks.csv")

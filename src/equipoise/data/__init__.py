@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from equipoise._lazy import load_late
 
 _HOME = {
     "MISSING_WORDS": "tabular", "NUMERIC_METHODS": "tabular", "CategoryStep": "tabular", "Column": "tabular",
@@ -34,10 +33,4 @@ __all__ = [
     "stable_seed",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        value = getattr(importlib.import_module(f"equipoise.data.{_HOME[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'equipoise.data' has no attribute {name!r}")
+__getattr__, __dir__ = load_late(__name__, _HOME)

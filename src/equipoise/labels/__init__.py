@@ -5,8 +5,9 @@ Names are loaded when they are first used: the table readers need pyarrow, and m
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from equipoise._lazy import load_late
 
 if TYPE_CHECKING:
     from equipoise.labels._rates import wilson_interval as wilson_interval
@@ -53,14 +54,4 @@ _HOME = {
 
 __all__ = sorted(_HOME)  # noqa: PLE0605
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        value = getattr(importlib.import_module(f"equipoise.labels.{_HOME[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'equipoise.labels' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+__getattr__, __dir__ = load_late(__name__, _HOME)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from equipoise._lazy import load_late
 
 _HOME = {
     "MLP": "mlp",
@@ -29,10 +28,4 @@ __all__ = [
     "prior_logits",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        value = getattr(importlib.import_module(f"equipoise.models.{_HOME[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'equipoise.models' has no attribute {name!r}")
+__getattr__, __dir__ = load_late(__name__, _HOME)

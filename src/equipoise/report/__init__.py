@@ -5,8 +5,9 @@ Names are loaded when they are first used: figures need matplotlib, sentences do
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from equipoise._lazy import load_late
 
 if TYPE_CHECKING:
     from equipoise.report.overview import plot_run as plot_run
@@ -58,14 +59,4 @@ __all__ = [
     "write_report",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        value = getattr(importlib.import_module(f"equipoise.report.{_HOME[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'equipoise.report' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+__getattr__, __dir__ = load_late(__name__, _HOME)
