@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from equipoise.losses import make_loss
 from equipoise.models import TabularModel, make_model
 from equipoise.recipe import TrainingSettings
-from equipoise.training import Fit, Rows
+from equipoise.training import Fit, Phase, Rows
 
 ROWS, COLUMNS, CLASSES = 4000, 30, 10
 
@@ -43,8 +43,8 @@ def model() -> TabularModel:
 def ours(rows: Rows, batch: int, epochs: int) -> None:
     """Train with Equipoise."""
     settings = TrainingSettings(epochs=epochs, patience=None, batch_size=batch)
-    loss = make_loss("bce", "multilabel", has_unknowns=False)
-    fit = Fit(model(), loss, rows, rows.part(0, 1), settings, batch_size=batch, seed=0, higher_is_better=False)
+    phases = [Phase(make_loss("bce", "multilabel", has_unknowns=False))]
+    fit = Fit(model(), phases, rows, rows.part(0, 1), settings, batch_size=batch, seed=0, higher_is_better=False)
     fit.run(lambda _: 0.0, lambda *_: None, lambda _: None)
 
 

@@ -15,7 +15,7 @@ from equipoise._checks import RunError
 from equipoise.losses import make_loss
 from equipoise.models import make_model
 from equipoise.recipe import TrainingSettings
-from equipoise.training import Fit, Rows
+from equipoise.training import Fit, Phase, Rows
 
 
 def _rows(count: int = 200, *, unknown: float = 0.0) -> Rows:
@@ -37,7 +37,7 @@ def _fit(
     values = {"epochs": 4, "patience": None, **settings}
     return Fit(
         made,
-        make_loss("bce", "multilabel"),
+        [Phase(make_loss("bce", "multilabel"))],
         rows,
         rows.part(0, 50),
         TrainingSettings(**values),
@@ -158,3 +158,18 @@ def test_the_rate_in_the_record_is_the_rate_that_is_used() -> None:
     steps = fit.steps_per_epoch
     expected = [0.01 * 0.5 * (1 + math.cos(math.pi * step / (2 * steps))) for step in (steps, 2 * steps)]
     assert rates == pytest.approx(expected)
+
+
+def test_epochs_before_the_last_phase_are_never_the_best_and_learn_under_their_own_loss() -> None:
+    fit = _fit(epochs=6)
+    drawn: list[int] = []
+
+    def order(epoch: int) -> torch.Tensor:
+        drawn.append(epoch)
+        return torch.zeros(200, dtype=torch.int64)
+
+    fit.phases = (fit.phases[0], Phase(make_loss("bce", "multilabel"), order, from_epoch=4))
+    values = iter([0.1, 0.1, 0.1, 0.9, 0.8, 0.85])
+    fit.run(lambda _: next(values), lambda *_: None, lambda _: None)
+    assert drawn == [3, 4, 5]
+    assert fit.progress.best_epoch == 5

@@ -5,7 +5,7 @@ from __future__ import annotations
 from equipoise.training.checkpoint import read_checkpoint, write_checkpoint
 from equipoise.training.combine import mean_of_members
 from equipoise.training.guard import Finding, Guard
-from equipoise.training.loop import Fit, Rows, Workers, predict_logits
+from equipoise.training.loop import Fit, Phase, Rows, Workers, predict_logits
 from equipoise.training.predict import predict
 from equipoise.training.prepare import Prepared, prepare
 from equipoise.training.telemetry import ProgressBar, Silent, Watch
@@ -15,6 +15,7 @@ __all__ = [
     "Finding",
     "Fit",
     "Guard",
+    "Phase",
     "Prepared",
     "ProgressBar",
     "Rows",

@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,7 +73,6 @@ class Progress:
     last_value: float = math.nan
     waited: int = 0  # epochs since the best
     stopped: bool = False
-    notes: dict[str, Any] = field(default_factory=dict)  # what the watcher wants kept
 
 
 Logits = NDArray[np.float64]  # (submodels, rows, outputs), as the model gives them
@@ -81,12 +80,28 @@ Judge = Callable[[Logits], float]  # validation logits -> the watched metric
 Report = Callable[["Fit", float], None]  # after every epoch: the fit and its training loss
 
 
+@dataclass(frozen=True)
+class Phase:
+    """What is trained on from an epoch on.
+
+    Attributes:
+        loss: called as ``loss(logits, labels, normaliser=...)``; returns the sum of weighted losses over `normaliser`.
+        order: from an epoch (from 0) to the rows it draws, (draws,) int64, a pure function; None draws each row once.
+        from_epoch: the first epoch of the phase, from 1.
+    """
+
+    loss: nn.Module
+    order: Callable[[int], Tensor] | None = None
+    from_epoch: int = 1
+
+
 class Fit:
     """One training of one model.
 
     Args:
         model: takes (numeric, categorical), returns logits (rows, outputs) or (rows, submodels, outputs).
-        loss: called as ``loss(logits, labels, normaliser=...)``; returns the sum of weighted losses over `normaliser`.
+        phases: in order of `from_epoch`, the first from 1. Only epochs of the last one can be the best: what is kept
+            was trained under all corrections.
         train: rows to learn from. validation: rows to watch.
         settings: the `training` part of a recipe, with `batch_size` resolved.
         batch_size: rows of a micro-batch; `settings.accumulate` of them make an optimiser step.
@@ -98,7 +113,7 @@ class Fit:
     def __init__(
         self,
         model: nn.Module,
-        loss: nn.Module,
+        phases: Sequence[Phase],
         train: Rows,
         validation: Rows,
         settings: TrainingSettings,
@@ -108,7 +123,7 @@ class Fit:
         higher_is_better: bool,
         workers: Workers = Workers(),
     ) -> None:
-        self.model, self.loss, self.train_rows, self.validation_rows = model, loss, train, validation
+        self.model, self.phases, self.train_rows, self.validation_rows = model, tuple(phases), train, validation
         self.settings, self.seed, self.workers = settings, seed, workers
         self.higher_is_better = higher_is_better
         self.progress = Progress()
@@ -164,13 +179,13 @@ class Fit:
         return self.model if self._average is None else self._average
 
     def _epoch(self, forward: nn.Module, after_step: Callable[[Fit], None]) -> float:
-        order = epoch_order(len(self.train_rows), seed=self.seed, epoch=self.progress.epoch).to(self.device)
-        shuffled = self.train_rows.take(order)  # one gather an epoch; batches are then slices
+        phase = self._phase()
+        shuffled = self.train_rows.take(self._order(phase))  # one gather an epoch; batches are then slices
         known = _known_entries(shuffled.labels, self.rows_per_step, self.steps_per_epoch)
         self.model.train()
         while self.progress.step < self.steps_per_epoch:
             step = self.progress.step
-            self._step(forward, shuffled, step, known[step])
+            self._step(forward, phase.loss, shuffled, step, known[step])
             self.progress.step += 1
             if self.progress.step < self.steps_per_epoch:
                 after_step(self)
@@ -186,12 +201,22 @@ class Fit:
         self.progress.step = 0
         return mean_loss
 
-    def _step(self, forward: nn.Module, shuffled: Rows, step: int, known: int) -> None:
+    def _phase(self) -> Phase:
+        """The phase of the epoch under way."""
+        return [phase for phase in self.phases if phase.from_epoch <= self.progress.epoch + 1][-1]
+
+    def _order(self, phase: Phase) -> Tensor:
+        epoch = self.progress.epoch
+        rows = len(self.train_rows)
+        order = epoch_order(rows, seed=self.seed, epoch=epoch) if phase.order is None else phase.order(epoch)
+        return order.to(self.device)
+
+    def _step(self, forward: nn.Module, loss_module: nn.Module, shuffled: Rows, step: int, known: int) -> None:
         self._optimizer.zero_grad(set_to_none=True)
         for micro in self._micro_batches(shuffled, step):
             with _autocast(self.device, self.settings.precision):
                 logits = forward(micro.numeric, micro.categorical)
-                loss = member_loss(self.loss, logits, micro.labels, normaliser=float(max(1, known)))
+                loss = member_loss(loss_module, logits, micro.labels, normaliser=float(max(1, known)))
             self._loss_sum += loss.detach() * known
             # DistributedDataParallel averages over processes; the loss is already divided by all entries of the step.
             scaled = loss * self.workers.count if self.workers.count > 1 else loss
@@ -226,9 +251,11 @@ class Fit:
         return nn.parallel.DistributedDataParallel(self.model)
 
     def _remember(self, value: float) -> None:
-        """Keep the weights of the best epoch. A NaN never counts as an improvement."""
+        """Keep the weights of the best epoch of the last phase. A NaN never counts as an improvement."""
         progress, best = self.progress, self.progress.best_value
         progress.last_value = value
+        if progress.epoch < self.phases[-1].from_epoch:
+            return
         gained = not math.isnan(value) and (
             math.isnan(best) or (value > best if self.higher_is_better else value < best)
         )

@@ -22,7 +22,7 @@ from equipoise.scores import Scores
 from equipoise.training.checkpoint import read_checkpoint, write_checkpoint
 from equipoise.training.combine import make_scores, natural_logits
 from equipoise.training.guard import Guard
-from equipoise.training.loop import Fit, Logits, Rows, Workers, predict_logits
+from equipoise.training.loop import Fit, Logits, Phase, Rows, Workers, predict_logits
 
 if TYPE_CHECKING:
     from equipoise.runs import Run
@@ -125,7 +125,7 @@ class MemberTraining:
     def _fit(self, model: TabularModel, table: Rows) -> Fit:
         return Fit(
             model,
-            self.prepared.make_loss().to(self.device),
+            self._phases(),
             table.take(torch.from_numpy(self.rows.train)).to(self.device),
             table.take(torch.from_numpy(self.rows.validation)).to(self.device),
             self.settings,
@@ -134,6 +134,9 @@ class MemberTraining:
             higher_is_better=higher_is_better(self.settings.monitor),
             workers=self.workers,
         )
+
+    def _phases(self) -> list[Phase]:
+        return [Phase(self.prepared.make_loss().to(self.device))]
 
     def _make_model(self, preprocessor: Preprocessor, numeric: NDArray[np.float32]) -> TabularModel:
         recipe, census = self.prepared.recipe, self.prepared.training_census
