@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from equipoise._checks import ArgumentError
+from equipoise._checks import ArgumentError, nearest
 from equipoise.cli._options import (
     GroupsOption,
     IdsOption,
@@ -118,6 +118,11 @@ def _recipe(source: str, given: dict[str, object], overrides: list[str]) -> tupl
         data = [f"data.{key}={_yaml(value)}" for key, value in given.items() if value is not None]
         return read_recipe(source, [*data, *overrides]), False
     wanted = given.pop("labels")
+    if not Path(source).exists():
+        raise ArgumentError(
+            f"{source} is neither a table nor a recipe file that exists, nor the name of a recipe."
+            f"{nearest(source, packaged_recipes())} Check the path, or see: equipoise recipes."
+        )
     if not wanted:
         raise ArgumentError(
             f"{source} is a table; name its label columns: --labels a,b,c. "

@@ -24,7 +24,7 @@ from equipoise.report._style import (
     shown,
     thinned,
 )
-from equipoise.report._words import metric_name, one_in, percent
+from equipoise.report._words import metric_name, one_in, percent, rule_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -267,6 +267,7 @@ def draw_f1(axes: Axes, tables: Mapping[str, MetricTable]) -> None:
     rows: list[str | None] = [None, *names] if len(names) > 1 else [*names]
     exclusive = table.task in ("multiclass", "ordinal")
     drawn = [key for key in RULES if key in tables]
+    names_of_rules = rule_names(drawn, exclusive=exclusive)
     highest = 0.3
     for place, key in enumerate(drawn):
         found = [tables[key].row("macro_f1" if name is None else "f1", name) for name in rows]
@@ -285,7 +286,7 @@ def draw_f1(axes: Axes, tables: Mapping[str, MetricTable]) -> None:
     axes.set_title(f"F1 on {table.cases:,} {table.role} rows, {percent(table.level)} intervals")
     for key in drawn:
         label, colour, marker, size = RULES[key]
-        label = {"rule": "most likely class", "never": "always the commonest"}.get(key, label) if exclusive else label
+        label = names_of_rules[key]
         axes.plot([], [], marker, color=colour, markersize=size, linestyle="none", label=label, **_EDGE[marker])
     legend_below(axes, len(drawn))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from equipoise.balance._words import one_in
 
@@ -46,3 +46,21 @@ def joined(parts: Sequence[str], most: int = 6) -> str:
     if len(parts) > most:
         return f"{', '.join(shown)} and {len(parts) - most} more"
     return f"{', '.join(shown[:-1])} and {shown[-1]}" if len(shown) > 1 else "".join(shown)
+
+
+def rule_names(judged: Collection[str], *, exclusive: bool) -> dict[str, str]:
+    """Return what each rule that was judged is called.
+
+    Args:
+        judged: keys of the metrics of a run: ``rule``, ``half`` and ``never``.
+        exclusive: whether exactly one class is true of each row.
+
+    Example:
+        >>> rule_names(["rule", "half"], exclusive=False)
+        {'rule': 'fitted thresholds', 'half': 'cut at 0.5'}
+    """
+    names = {"rule": "fitted thresholds", "half": "cut at 0.5", "never": "always no"}
+    if exclusive:
+        fitted = "fitted offsets" if "half" in judged else "most likely class"
+        names = {"rule": fitted, "half": "most likely class", "never": "always the commonest"}
+    return {key: names.get(key, key) for key in judged}

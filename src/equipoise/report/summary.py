@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from equipoise.report._words import joined, metric_name, one_in
+from equipoise.report._words import joined, metric_name, one_in, rule_names
 from equipoise.report.gain import threshold_gain
 from equipoise.report.view import RunView
 
@@ -112,6 +112,10 @@ def _decision(view: RunView) -> list[str]:
     rule = view.rule
     if rule is None:
         return ["No decision rule was fitted yet."]
+    if rule.class_offsets is not None and np.ptp(rule.class_offsets) > 0:
+        factors = np.exp(rule.class_offsets - rule.class_offsets.min())
+        lean = joined([f"{name} x {factor:.2g}" for name, factor in zip(rule.classes, factors, strict=True)])
+        return [f"The class with the largest probability times a factor, chosen on validation, is predicted: {lean}."]
     if rule.thresholds is None:
         return ["The most likely class is predicted."]
     cuts = [
@@ -140,13 +144,13 @@ def _result(view: RunView) -> list[str]:
 
 
 def _rival(view: RunView, key: str) -> str:
-    return f"{'the same model ' if key == 'half' else ''}{_rival_name(view, key)} has"
+    model = "the same model " if key == "half" else ""
+    by = "by its " if model and view.exclusive else ""
+    return f"{model}{by}{_rival_name(view, key)} has"
 
 
 def _rival_name(view: RunView, key: str) -> str:
-    if key == "half":
-        return "cut at 0.5"
-    return "always no" if view.census.task in ("binary", "multilabel") else "always the commonest class"
+    return rule_names(view.metrics, exclusive=view.exclusive)[key]
 
 
 def _doubts(view: RunView) -> list[str]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from equipoise.report._words import THRESHOLD_FREE, metric_name, one_in, percent
+from equipoise.report._words import THRESHOLD_FREE, metric_name, one_in, percent, rule_names
 from equipoise.report.summary import FEW
 from equipoise.report.view import RunView
 
@@ -22,7 +22,6 @@ _ASKED_FIRST = (
     "auc", "ap", "f1", "precision", "recall", "specificity", "accuracy", "balanced_accuracy", "qwk", "mcc",
     "exact_match", "hamming", "brier", "log_loss", "macro_brier", "macro_log_loss",
 )  # fmt: skip
-_HEADS = {"rule": "fitted thresholds", "half": "cut at 0.5", "never": "always no"}
 
 
 def census_table(census: Census) -> Table:
@@ -70,7 +69,7 @@ def metrics_table(tables: Mapping[str, MetricTable], metric: str = "f1") -> Tabl
     """
     first = next(iter(tables.values()))
     exclusive = first.task in ("multiclass", "ordinal")
-    heads = dict(_HEADS) | ({"rule": "most likely", "never": "always commonest"} if exclusive else {})
+    heads = rule_names(tables, exclusive=exclusive)
     table = _table(f"{metric_name(metric)} on the {first.role} role: {first.headline()}")
     _columns(table, "class", ["positives", *(heads.get(name, name) for name in tables)])
     for name in first.classes:
@@ -92,7 +91,8 @@ def run_table(run: Run | RunView) -> Table:
         _columns(table, "no test role: nothing was judged", [])
         return table
     first = next(iter(view.metrics.values()))
-    _columns(table, f"test, {first.cases:,} rows", [_HEADS.get(name, name) for name in view.metrics])
+    heads = rule_names(view.metrics, exclusive=view.exclusive)
+    _columns(table, f"test, {first.cases:,} rows", [heads[name] for name in view.metrics])
     names = [row.name for row in (first.overall() or first.of_class(first.classes[0]))]
     for name in [name for name in _ASKED_FIRST if name in names] or names:
         found = [_cell(judged.row(name)) for judged in view.metrics.values()]

@@ -10,7 +10,7 @@ from equipoise._files import write_text
 from equipoise.report import plots
 from equipoise.report._panels import epochs_of
 from equipoise.report._style import write_figure
-from equipoise.report._words import THRESHOLD_FREE, metric_name, one_in, percent
+from equipoise.report._words import THRESHOLD_FREE, metric_name, one_in, percent, rule_names
 from equipoise.report.overview import plot_run
 from equipoise.report.summary import headline, next_steps, summarise
 from equipoise.report.view import RunView
@@ -78,13 +78,12 @@ def _census_lines(view: RunView) -> str:
     return "\n".join(lines)
 
 
-_HEADS = {"rule": "fitted rule", "half": "cut at 0.5", "never": "always no"}
 _PER_CLASS = ("auc", "ap", "precision", "recall", "f1", "balanced_accuracy")
 
 
 def _metric_lines(view: RunView) -> str:
     table, columns = view.metrics["rule"], list(view.metrics)
-    heads = dict(_HEADS) | ({"rule": "most likely class", "never": "always the commonest"} if view.exclusive else {})
+    heads = rule_names(view.metrics, exclusive=view.exclusive)
     lines = ["## Test metrics", "", f"{table.headline()} All figures are in metrics.json.", ""]
     lines += [f"| | {' | '.join(heads.get(name, name) for name in columns)} |", f"|---|{'---:|' * len(columns)}"]
     for row in table.overall() or table.of_class(table.classes[0]):

@@ -137,8 +137,9 @@ def judge(test: Scores, rule: Any, *, seed: int = 0) -> dict[str, Any]:
     ``never`` (always no, or always the commonest class).
     """
     found = {"rule": evaluate(test, rule, seed=seed).to_dict()}
-    plain = fixed_rule(test, thresholds=None if test.exclusive else 0.5)
-    found["half"] = evaluate(test, plain, seed=seed).to_dict()
+    if not test.exclusive or getattr(rule, "class_offsets", None) is not None:
+        plain = fixed_rule(test, thresholds=None if test.exclusive else 0.5)
+        found["half"] = evaluate(test, plain, seed=seed).to_dict()
     found["never"] = evaluate(test, Always(test), seed=seed).to_dict()
     return found
 
