@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from equipoise._arrays import ClassFloats
 from equipoise._checks import ArgumentError, check_number, check_one_of
 from equipoise.balance import ClassWeights
-from equipoise.losses.functional import REDUCTIONS
+from equipoise.losses._reduction import REDUCTIONS
 
 Weights: TypeAlias = ClassWeights | Tensor | np.ndarray | Sequence[float] | float
 

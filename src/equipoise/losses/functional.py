@@ -14,14 +14,12 @@ What all of them keep:
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from equipoise._checks import check_one_of
-from equipoise.losses._focal_terms import sigmoid_focal_terms, transforming
+from equipoise.losses._focal_terms import sigmoid_focal_terms, softmax_focal_terms
+from equipoise.losses._reduction import IGNORED, divided, masked, masked_index, reduced, weighed
 from equipoise.losses._shapes import (
     ClassLogits,
     Logits,
@@ -31,12 +29,6 @@ from equipoise.losses._shapes import (
     check_sigmoid_shapes,
     check_softmax_shapes,
 )
-
-_HALF = (torch.float16, torch.bfloat16)
-# Half-precision scores are kept within this, so that weighted sums of them stay finite in float32.
-_BOUND = 1e30
-_IGNORED = -100
-REDUCTIONS = ("none", "mean", "sum")
 
 
 def binary_cross_entropy_loss(
@@ -76,18 +68,18 @@ def binary_cross_entropy_loss(
         0.6931
     """
     check_sigmoid_shapes(logits, labels, "binary_cross_entropy_loss", pos_weight=pos_weight)
-    scores, targets, known = _masked(logits, labels, has_unknowns)
+    scores, targets, known = masked(logits, labels, has_unknowns)
     if pos_weight is not None:
         pos_weight = pos_weight.to(scores)
     if sample_weights is None and reduction != "none":  # one kernel for loss, weights and sum
         total = functional.binary_cross_entropy_with_logits(
             scores, targets, weight=known, pos_weight=pos_weight, reduction="sum"
         )
-        return _divided(total, scores, known, reduction, normaliser)
+        return divided(total, scores, known, reduction, normaliser)
     losses = functional.binary_cross_entropy_with_logits(
         scores, targets, weight=known, pos_weight=pos_weight, reduction="none"
     )
-    return _reduced(losses, known, sample_weights, reduction, normaliser)
+    return reduced(losses, known, sample_weights, reduction, normaliser)
 
 
 def sigmoid_focal_loss(
@@ -133,7 +125,7 @@ def sigmoid_focal_loss(
         0.0433
     """
     check_sigmoid_shapes(logits, labels, "sigmoid_focal_loss", pos_weight=pos_weight, alpha=alpha)
-    scores, targets, known = _masked(logits, labels, has_unknowns)
+    scores, targets, known = masked(logits, labels, has_unknowns)
     # An unknown entry has target 0 and known 0: no weight on either side.
     positive_weights, negative_weights = targets, (1.0 if known is None else known) - targets
     if alpha is not None:
@@ -141,8 +133,8 @@ def sigmoid_focal_loss(
         positive_weights, negative_weights = alpha * positive_weights, (1.0 - alpha) * negative_weights
     if pos_weight is not None:
         positive_weights = pos_weight.to(scores) * positive_weights
-    losses = sigmoid_focal_terms(scores, positive_weights, negative_weights, float(gamma))
-    return _reduced(losses, known, sample_weights, reduction, normaliser)
+    losses = sigmoid_focal_terms(scores, positive_weights, negative_weights, (float(gamma), float(gamma)))
+    return reduced(losses, known, sample_weights, reduction, normaliser)
 
 
 def cross_entropy_loss(
@@ -183,14 +175,14 @@ def cross_entropy_loss(
         1.3863
     """
     check_softmax_shapes(logits, labels, "cross_entropy_loss", class_weight=class_weight)
-    scores, index, known = _masked_index(logits, labels, has_unknowns)
+    scores, index, known = masked_index(logits, labels, has_unknowns)
     if sample_weights is None and reduction != "none":  # one kernel for loss, weights and sum
         weight = None if class_weight is None else class_weight.to(scores).expand(scores.shape[1])
-        index = index if known is None else torch.where(known > 0, index, _IGNORED)
-        total = functional.cross_entropy(scores, index, weight=weight, ignore_index=_IGNORED, reduction="sum")
-        return _divided(total, index, known, reduction, normaliser)
+        index = index if known is None else torch.where(known > 0, index, IGNORED)
+        total = functional.cross_entropy(scores, index, weight=weight, ignore_index=IGNORED, reduction="sum")
+        return divided(total, index, known, reduction, normaliser)
     losses = functional.cross_entropy(scores, index, reduction="none")
-    return _weighed(losses, index, known, (class_weight,), sample_weights, reduction, normaliser)
+    return weighed(losses, index, known, (class_weight,), sample_weights, reduction, normaliser)
 
 
 def softmax_focal_loss(
@@ -209,8 +201,8 @@ def softmax_focal_loss(
 
     .. math:: \ell = -w_y \alpha_y (1 - p_y)^\gamma \ln p_y, \quad p = \mathrm{softmax}(z)
 
-    Both weights stand outside the exponent. 1 - p_y is computed from the log-odds of the class against all others, so
-    nothing cancels when p_y is close to one.
+    Both weights stand outside the exponent. 1 - p_y is the sum of the other probabilities, so nothing cancels when p_y
+    is close to one; the slope is written out, so it cannot be differentiated a second time.
 
     Args:
         logits: (rows, classes, ...), scores before the softmax.
@@ -235,108 +227,8 @@ def softmax_focal_loss(
         0.1733
     """
     check_softmax_shapes(logits, labels, "softmax_focal_loss", class_weight=class_weight, alpha=alpha)
-    scores, index, known = _masked_index(logits, labels, has_unknowns)
-    place = index.unsqueeze(1)
-    others = torch.logsumexp(scores.scatter(1, place, -torch.inf), dim=1)
-    odds = scores.gather(1, place).squeeze(1) - others
-    losses = -torch.exp(gamma * functional.logsigmoid(-odds)) * functional.logsigmoid(odds)
+    scores, index, known = masked_index(logits, labels, has_unknowns)
+    losses = softmax_focal_terms(scores, index.unsqueeze(1), float(gamma))
     if alpha is not None and not isinstance(alpha, Tensor):
         losses, alpha = losses * alpha, None
-    return _weighed(losses, index, known, (alpha, class_weight), sample_weights, reduction, normaliser)
-
-
-class _Bounded(torch.autograd.Function):
-    """Clamp whose gradient is one everywhere: an overflowed score still learns which way to go."""
-
-    @staticmethod
-    def forward(ctx: Any, scores: Tensor) -> Tensor:
-        return scores.clamp(-_BOUND, _BOUND)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        return gradients[0]
-
-
-def _full_precision(logits: Tensor) -> Tensor:
-    if logits.dtype not in _HALF:
-        return logits
-    if transforming():
-        return logits.float().clamp(-_BOUND, _BOUND)
-    bounded: Tensor = _Bounded.apply(logits.float())
-    return bounded
-
-
-def _masked(logits: Tensor, labels: Tensor, has_unknowns: bool) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Return scores and labels with zeros where the label is unknown, and a 0/1 mask of what is known.
-
-    The scores are replaced before anything is computed from them: 0 * inf would poison the sum and its gradient.
-    """
-    scores = _full_precision(logits)
-    labels = labels.to(scores.dtype)
-    if not has_unknowns:
-        return scores, labels, None
-    unknown = labels.isnan()
-    return scores.masked_fill(unknown, 0.0), labels.masked_fill(unknown, 0.0), (~unknown).to(scores.dtype)
-
-
-def _masked_index(logits: Tensor, labels: Tensor, has_unknowns: bool) -> tuple[Tensor, Tensor, Tensor | None]:
-    scores = _full_precision(logits)
-    if not has_unknowns or not labels.is_floating_point():
-        return scores, labels.long(), None
-    unknown = labels.isnan()
-    return (
-        scores.masked_fill(unknown.unsqueeze(1), 0.0),
-        labels.masked_fill(unknown, 0.0).long(),
-        (~unknown).to(scores.dtype),
-    )
-
-
-def _weighed(
-    losses: Tensor,
-    index: Tensor,
-    known: Tensor | None,
-    class_weights: tuple[Tensor | float | None, ...],
-    sample_weights: Tensor | None,
-    reduction: str,
-    normaliser: Tensor | float | None,
-) -> Tensor:
-    for weights in class_weights:
-        if isinstance(weights, Tensor):
-            weights = weights.to(losses)  # noqa: PLW2901
-            losses = losses * (weights[index] if weights.numel() > 1 else weights)
-    if known is not None:
-        losses = losses * known
-    return _reduced(losses, known, sample_weights, reduction, normaliser)
-
-
-def _reduced(
-    losses: Tensor,
-    known: Tensor | None,
-    sample_weights: Tensor | None,
-    reduction: str,
-    normaliser: Tensor | float | None,
-) -> Tensor:
-    if sample_weights is not None:
-        weights = sample_weights.to(losses)
-        weights = weights.reshape(weights.shape + (1,) * (losses.dim() - weights.dim())).expand_as(losses)
-        losses = losses * weights
-        known = weights if known is None else known * weights
-    if reduction == "none":
-        return losses
-    return _divided(losses.sum(), losses, known, reduction, normaliser)
-
-
-def _divided(
-    total: Tensor, entries: Tensor, known: Tensor | None, reduction: str, normaliser: Tensor | float | None
-) -> Tensor:
-    if reduction == "sum":
-        return total
-    if reduction != "mean":
-        check_one_of(reduction, REDUCTIONS, argument="reduction", function="the loss")
-    if normaliser is not None:
-        return total / normaliser
-    if known is None:
-        return total / max(1, entries.numel())
-    count = known.sum()
-    # A batch in which nothing is known has loss 0, not 0/0; what is safe to divide by is chosen without a branch.
-    return total / torch.where(count > 0, count, torch.ones_like(count))
+    return weighed(losses, index, known, (alpha, class_weight), sample_weights, reduction, normaliser)
