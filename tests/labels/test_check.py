@@ -38,6 +38,22 @@ def test_a_planted_leak_of_groups():
     assert f'1 group is in more than one part (3 rows): "{row // 3}" in train and test' in finding.message
 
 
+def test_a_group_in_three_parts_counts_once(tmp_path):
+    path = tmp_path / "folds.csv"
+    path.write_text("id,fold\n0,2\n1,0\n2,1\n3,0\n4,0\n5,1\n6,0\n")
+    labels = Labels(
+        "binary", ("y",), np.array([1, 0, 1, 0, 1, 1, 0], np.float32), np.arange(7), np.array(list("aaabbbc"))
+    )
+    contents = np.array(["same", "same", "same", "x", "y", "z", "v"])
+    found = check_split(path, labels, contents=contents)
+    (finding,) = found.of("overlapping_groups")
+    assert finding.count == 2
+    assert finding.message.startswith(
+        '2 groups are in more than one part (6 rows): "a" in fold 0, fold 1 and fold 2; "b" in fold 0 and fold 1. '
+    )
+    assert found.of("identical_rows")[0].count == 1
+
+
 def test_a_planted_id_in_two_roles(tmp_path):
     path = tmp_path / "split.csv"
     path.write_text("id,role\n0,train\n1,test\n0,test\n2,train\n2,train\n99,train\n")
@@ -45,8 +61,8 @@ def test_a_planted_id_in_two_roles(tmp_path):
     found = check_split(path, labels)
     assert [f.kind for f in found.findings] == ["overlapping_ids", "repeated_rows", "rows_absent", "unknown_ids"]
     assert '1 id is in more than one part: "0" in train and test' in found.findings[0].message
-    assert 'such as id "3"' in found.of("rows_absent")[0].message
-    assert '"99"' in found.of("unknown_ids")[0].message
+    assert '1 row of labels is in no part, such as id "3"' in found.of("rows_absent")[0].message
+    assert '1 id of split.csv is not in labels: "99"' in found.of("unknown_ids")[0].message
     assert not found.ok
 
 

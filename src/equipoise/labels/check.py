@@ -223,7 +223,7 @@ def _coverage_findings(placed: _Placed, labels: Labels, names: list[str], rows: 
             Finding(
                 "rows_absent",
                 "warning",
-                f"{_number(len(absent), 'row')} of {labels.source} in no part, such as id "
+                f"{_number(len(absent), 'row', f' of {labels.source}')} in no part, such as id "
                 f"{listed(labels.ids[absent[:_SHOWN]])}. Place them, or remove them on purpose.",
                 len(absent),
             )
@@ -234,7 +234,8 @@ def _coverage_findings(placed: _Placed, labels: Labels, names: list[str], rows: 
             Finding(
                 "unknown_ids",
                 "warning",
-                f"{_number(len(strange), 'id')} of {placed.name} not in {labels.source}: {listed(strange, _SHOWN)}. "
+                f"{_number(len(strange), 'id', f' of {placed.name}')} not in {labels.source}: "
+                f"{listed(strange, _SHOWN)}. "
                 "Check that both are of the same data.",
                 len(strange),
             )
@@ -295,12 +296,13 @@ def _torn(keys: NDArray[Any], part_of: NDArray[np.int64]) -> tuple[NDArray[np.in
     inside = part_of >= 0
     count = int(part_of.max()) + 1
     pairs = np.unique(codes[inside] * count + part_of[inside]) // count
-    return pairs[1:][pairs[1:] == pairs[:-1]] if len(pairs) else pairs, codes, distinct
+    return np.unique(pairs[1:][pairs[1:] == pairs[:-1]]), codes, distinct
 
 
 def _in_parts(codes: NDArray[np.int64], code: int, part_of: NDArray[np.int64], names: Sequence[str]) -> str:
     found = np.unique(part_of[(codes == code) & (part_of >= 0)])
-    return " and ".join(names[part] for part in found)
+    *others, last = (names[part] for part in found)
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _class_findings(labels: Labels, parts: NDArray[np.int64], names: Sequence[str], level: float) -> list[Finding]:
@@ -351,8 +353,8 @@ def _rates(column: NDArray[Any], parts: NDArray[np.int64], names: Sequence[str])
     return ", ".join(shown)
 
 
-def _number(count: int, what: str) -> str:
-    return f"{count:,} {what} is" if count == 1 else f"{count:,} {what}s are"
+def _number(count: int, what: str, of: str = "") -> str:
+    return f"{count:,} {what}{of} is" if count == 1 else f"{count:,} {what}s{of} are"
 
 
 def _examples(examples: list[str], total: int) -> str:
