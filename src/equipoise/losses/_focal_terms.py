@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 Gammas = tuple[float, float]  # exponents of the positives and of the negatives
+_PLAIN = (0.0, 1.0, 2.0)  # exponents that need no logarithm
 
 
 def sigmoid_focal_terms(
@@ -121,20 +122,17 @@ class _TransformableTerms(torch.autograd.Function):
 def _softmax_terms_and_slope(scores: Tensor, place: Tensor, gamma: float) -> tuple[Tensor, Tensor]:
     r"""Return the terms (rows, ...) and their slope (rows, classes, ...).
 
-    With q = 1 - p_y as the sum of the other probabilities, so that nothing cancels, the slope in z_y is
-    q^gamma (gamma p_y ln p_y - q), and in the logit of another class that times -p_c / q.
+    By ln p_y the slope is q^gamma (gamma p ln p / q - 1), with q = 1 - p_y = -expm1(ln p_y), so that little cancels.
     """
     log_shares = torch.log_softmax(scores, dim=1)
-    shares = torch.exp(log_shares)
-    others = shares.scatter(1, place, 0.0)
-    q = others.sum(dim=1, keepdim=True)
-    # Where p_y is near one its logarithm is known better from q, and elsewhere from the scores.
-    log_p = torch.where(q < 0.5, torch.log1p(-q), log_shares.gather(1, place))
-    power = _power(q, torch.log(q), gamma)
-    # By q: ln p / q goes to minus one where q goes to zero.
+    log_p = log_shares.gather(1, place)
+    lacking = torch.expm1(log_p)  # p - 1
+    q = -lacking
+    power = _power(q, torch.log(q) if gamma not in _PLAIN else q, gamma)
+    # ln p / q goes to minus one where q goes to zero; where q is zero, so is the power.
     surprise = log_p / q.clamp(min=torch.finfo(q.dtype).tiny)
-    per_other = torch.addcmul(power, power * (1.0 - q), surprise, value=-gamma)
-    slope = (others * per_other).scatter(1, place, -q * per_other)
+    rise = torch.addcmul(power, power * surprise, 1.0 + lacking, value=-gamma)  # minus the slope by ln p
+    slope = (torch.exp(log_shares) * rise).scatter(1, place, lacking * rise)
     return -(power * log_p).squeeze(1), slope
 
 

@@ -201,8 +201,8 @@ def softmax_focal_loss(
 
     .. math:: \ell = -w_y \alpha_y (1 - p_y)^\gamma \ln p_y, \quad p = \mathrm{softmax}(z)
 
-    Both weights stand outside the exponent. 1 - p_y is the sum of the other probabilities, so nothing cancels when p_y
-    is close to one; the slope is written out, so it cannot be differentiated a second time.
+    Both weights stand outside the exponent. 1 - p_y is -expm1(ln p_y). The slope is written out in closed form, so
+    it cannot be differentiated a second time.
 
     Args:
         logits: (rows, classes, ...), scores before the softmax.
