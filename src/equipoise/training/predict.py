@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow
 import torch
 from numpy.typing import NDArray
 
-from equipoise._checks import RunError
+from equipoise._checks import EquipoiseError, RunError
 from equipoise.balance import Ledger
 from equipoise.data import Preprocessor
 from equipoise.decision import read_rule
@@ -119,26 +118,43 @@ def _ids(recipe: Recipe, frame: polars.DataFrame) -> NDArray[Any]:
     """The id column of the training, where the table has it; else row numbers from 0."""
     if recipe.data.ids is None or recipe.data.ids not in frame.columns:
         return np.arange(len(frame))
-    return names_of(pyarrow.chunked_array([frame[recipe.data.ids].to_arrow().cast(pyarrow.string())]))
+    return names_of(frame[recipe.data.ids].to_list())
 
 
 def load_members(run: Run) -> list[tuple[TabularModel, Preprocessor]]:
     """Return the trained models of a run, each with the preprocessing of its columns.
 
     Raises:
-        RunError: the files do not fit together.
+        RunError: the files are damaged or do not fit together.
     """
     tensors, _ = read_checkpoint(run.file("model.safetensors"))
-    configs = run.read_record("model")["members"]
-    states = run.read_record("columns")["members"]
-    members = []
-    for number, (config, state) in enumerate(zip(configs, states, strict=True)):
-        prefix = f"members.{number}."
-        weights = {n.removeprefix(prefix): tensor for n, tensor in tensors.items() if n.startswith(prefix)}
-        model = model_from_dict(config)
-        try:
-            model.load_state_dict(weights)
-        except RuntimeError as error:
-            raise RunError(f"{run.file('model.safetensors')} does not fit model.json: {error}. Train again.") from error
-        members.append((model.eval(), Preprocessor.from_dict(state)))
+    configs, states = run.read_record("model"), run.read_record("columns")
+    try:
+        found = list(zip(configs["members"], states["members"], strict=True))
+        members = [_load_member(config, state, tensors, number) for number, (config, state) in enumerate(found)]
+    except EquipoiseError as error:
+        raise RunError(f"{run.path}: {error}") from error
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+        raise RunError(
+            f"model.json, columns.json and model.safetensors of {run.path} do not fit together or are damaged "
+            f"({type(error).__name__}: {_first_line(error)}). Restore the folder, or train again."
+        ) from error
+    if not members:
+        raise RunError(f"{run.path} holds no model: model.json names no member. Restore the folder, or train again.")
     return members
+
+
+def _load_member(
+    config: dict[str, Any], state: dict[str, Any], tensors: dict[str, torch.Tensor], number: int
+) -> tuple[TabularModel, Preprocessor]:
+    prefix = f"members.{number}."
+    weights = {n.removeprefix(prefix): tensor for n, tensor in tensors.items() if n.startswith(prefix)}
+    model, preprocessor = model_from_dict(config), Preprocessor.from_dict(state)
+    model.load_state_dict(weights)
+    if preprocessor.cardinalities != model.cardinalities or len(preprocessor.numeric_names) != model.n_numeric:
+        raise ValueError("the columns are not those that the model takes")
+    return model.eval(), preprocessor
+
+
+def _first_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200]
