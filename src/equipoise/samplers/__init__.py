@@ -1,0 +1,18 @@
+"""Index streams made from a plan: exact, resumable, the same whatever the number of processes.
+
+`IndexStream` is NumPy alone; what a `DataLoader` takes needs torch and is loaded when asked for.
+"""
+
+from __future__ import annotations
+
+from equipoise._lazy import load_late
+
+_HOME = {
+    "IndexStream": "stream",
+    "PlanBatchSampler": "loader",
+    "PlanSampler": "loader",
+}
+
+__all__ = sorted(_HOME)  # noqa: PLE0605
+
+__getattr__, __dir__ = load_late(__name__, _HOME)
