@@ -3,6 +3,16 @@
 from __future__ import annotations
 
 from equipoise.balance._schemes import CLASS_WEIGHT, POS_WEIGHT, SCHEMES
+from equipoise.balance.corrections import (
+    AsymmetricCorrection,
+    CornCorrection,
+    Deferred,
+    DistributionBalancedCorrection,
+    LogitAdjustment,
+    MarginCorrection,
+    SmoothingCorrection,
+    measured_weights,
+)
 from equipoise.balance.ledger import FocalCorrection, Ledger
 from equipoise.balance.table import WeightsTable, weights_table
 from equipoise.balance.weights import ClassWeights, class_weights
@@ -11,10 +21,18 @@ __all__ = [
     "CLASS_WEIGHT",
     "POS_WEIGHT",
     "SCHEMES",
+    "AsymmetricCorrection",
     "ClassWeights",
+    "CornCorrection",
+    "Deferred",
+    "DistributionBalancedCorrection",
     "FocalCorrection",
     "Ledger",
+    "LogitAdjustment",
+    "MarginCorrection",
+    "SmoothingCorrection",
     "WeightsTable",
     "class_weights",
+    "measured_weights",
     "weights_table",
 ]

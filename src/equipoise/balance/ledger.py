@@ -8,11 +8,22 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
-from equipoise._arrays import ClassFloats, RowOrTableFloats
+from equipoise._arrays import ClassFloats, Floats, RowOrTableFloats, TableFloats
 from equipoise._checks import ArgumentError, DataError, check_number, check_one_of, listed, nearest
 from equipoise.balance._focal import focal_to_log_odds, focal_to_log_probabilities
 from equipoise.balance._schemes import KIND_OF_TASK, KINDS, POS_WEIGHT
 from equipoise.balance._words import counted, one_in
+from equipoise.balance.corrections import (
+    AsymmetricCorrection,
+    Bending,
+    CornCorrection,
+    Deferred,
+    DistributionBalancedCorrection,
+    LogitAdjustment,
+    LossCorrection,
+    MarginCorrection,
+    SmoothingCorrection,
+)
 from equipoise.balance.weights import ClassWeights, Counted
 
 # Corrections this much apart from no correction are worth a word.
@@ -64,6 +75,13 @@ class FocalCorrection:
             )
         return np.asarray(np.log(alpha) - np.log1p(-alpha))
 
+    def unbend(self, scores: TableFloats, kind: str) -> TableFloats:
+        """Return the scores that a loss without focus would have been minimised for."""
+        if self.gamma == 0.0:
+            return scores
+        unfocus = focal_to_log_odds if kind == POS_WEIGHT else focal_to_log_probabilities
+        return unfocus(scores, self.gamma)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
         return {"gamma": self.gamma, "alpha": None if self.alpha is None else np.asarray(self.alpha).tolist()}
@@ -85,7 +103,7 @@ class FocalCorrection:
             raise DataError(f"Stored focal correction cannot be used: {error} Write the ledger again.") from error
 
 
-Correction: TypeAlias = ClassWeights | FocalCorrection | Shifting
+Correction: TypeAlias = ClassWeights | FocalCorrection | LossCorrection | Deferred | Shifting
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +121,8 @@ class Ledger:
     was before. Source: Charoenphakdee et al., CVPR 2021, eq. 9; for the shift Elkan, IJCAI 2001, theorem 2.
 
     Attributes:
-        corrections: `ClassWeights`, `FocalCorrection` and whatever else has a ``log_odds_shift``; may be empty.
+        corrections: `ClassWeights`, `FocalCorrection`, the entries in `balance.corrections`, and whatever else has a
+            ``log_odds_shift``; any of them inside `Deferred`; may be empty.
         classes: class names; taken from the weights or the census when not given.
         kind: ``"pos_weight"`` for sigmoid outputs, ``"class_weight"`` for softmax; taken likewise.
         prevalence: (classes,) natural shares of positives; taken likewise. Without it the ledger still goes back to
@@ -130,7 +149,7 @@ class Ledger:
 
     def __post_init__(self, census: Counted | None) -> None:
         object.__setattr__(self, "corrections", tuple(self.corrections))
-        weights = [entry for entry in self.corrections if isinstance(entry, ClassWeights)]
+        weights = [entry for entry in self.in_force if isinstance(entry, ClassWeights)]
         classes = self.classes or (weights[0].classes if weights else census.classes if census is not None else ())
         kind = self.kind or (weights[0].kind if weights else KIND_OF_TASK[census.task] if census is not None else "")
         if not classes or not kind:
@@ -141,8 +160,11 @@ class Ledger:
         check_one_of(kind, KINDS, argument="kind", function="Ledger")
         for entry in weights:
             entry.require(kind, classes=classes, function="Ledger")
-        if sum(isinstance(entry, FocalCorrection) for entry in self.corrections) > 1:
+        if sum(isinstance(entry, Bending) for entry in self.in_force) > 1:
             raise ArgumentError("Ledger can undo one focal loss; got more than one. Enter the loss that is trained.")
+        for entry in self.in_force:
+            if isinstance(entry, LossCorrection) and entry.kind not in {None, kind}:
+                raise ArgumentError(f"A {type(entry).__name__} is not for a {kind}. Enter the loss that is trained.")
         object.__setattr__(self, "classes", tuple(classes))
         object.__setattr__(self, "kind", kind)
         object.__setattr__(self, "prevalence", self._natural(weights, census))
@@ -166,15 +188,31 @@ class Ledger:
         return prevalence
 
     @property
+    def in_force(self) -> tuple[Any, ...]:
+        """The corrections without their schedules: a model is kept only from epochs in which all are in force."""
+        return tuple(entry.correction if isinstance(entry, Deferred) else entry for entry in self.corrections)
+
+    def at_epoch(self, epoch: int) -> Ledger:
+        """Return the ledger of what is in force in an epoch, from 1."""
+        begun = [e for e in self.corrections if not isinstance(e, Deferred) or e.from_epoch <= epoch]
+        return Ledger(begun, classes=self.classes, kind=self.kind, prevalence=self.prevalence)
+
+    @property
     def gamma(self) -> float:
         """Exponent of the focal loss in force; 0 when there is none."""
-        return next((float(entry.gamma) for entry in self.corrections if isinstance(entry, FocalCorrection)), 0.0)
+        return next((float(entry.gamma) for entry in self.in_force if isinstance(entry, FocalCorrection)), 0.0)
+
+    @property
+    def outputs(self) -> int:
+        """How many outputs a model has: one a class, but one less for `CornCorrection`."""
+        fewer = any(isinstance(entry, CornCorrection) for entry in self.in_force)
+        return len(self.classes) - 1 if fewer else len(self.classes)
 
     @property
     def log_odds_shift(self) -> ClassFloats:
         """(classes,) what all corrections together add to the log-odds that the model is trained towards."""
         total = np.zeros(len(self.classes))
-        for entry in self.corrections:
+        for entry in self.in_force:
             shift = self._shift(entry)
             if shift.shape not in {(1,), total.shape}:
                 raise ArgumentError(
@@ -184,13 +222,15 @@ class Ledger:
             total += shift
         return total
 
-    def _shift(self, entry: Correction) -> ClassFloats:
-        if isinstance(entry, FocalCorrection):
+    def _shift(self, entry: Any) -> ClassFloats:
+        if isinstance(entry, FocalCorrection | LossCorrection):
             return entry.log_odds_shift_for(self.kind)
         return np.asarray(entry.log_odds_shift, dtype=np.float64)
 
-    def to_natural(self, logits: RowOrTableFloats) -> RowOrTableFloats:
-        """Return the scores at natural prevalence, of the same shape; finite for finite scores of any size.
+    def to_natural(self, logits: RowOrTableFloats) -> Floats:
+        """Return the scores at natural prevalence, finite for finite scores of any size.
+
+        They have the shape of the scores, but one column more for `CornCorrection`.
 
         Args:
             logits: trained scores, (rows,) for a binary task, else (rows, classes). Sigmoid scores come back as
@@ -200,16 +240,17 @@ class Ledger:
             ArgumentError: the shape does not fit the classes.
         """
         scores = np.asarray(logits, dtype=np.float64)
-        wide: RowOrTableFloats = scores[:, None] if scores.ndim == 1 and len(self.classes) == 1 else scores
-        if wide.ndim != 2 or wide.shape[1] != len(self.classes):
+        wide: RowOrTableFloats = scores[:, None] if scores.ndim == 1 and self.outputs == 1 else scores
+        if wide.ndim != 2 or wide.shape[1] != self.outputs:
             raise ArgumentError(
                 f"Ledger.to_natural needs one score a row for each of {listed(self.classes)}; "
                 f"got an array of shape {scores.shape}. Check the number of outputs of the model."
             )
-        if self.gamma > 0.0:
-            unfocus = focal_to_log_odds if self.kind == POS_WEIGHT else focal_to_log_probabilities
-            wide = unfocus(wide, self.gamma)
-        return np.asarray((wide - self.log_odds_shift).reshape(scores.shape))
+        for entry in self.in_force:
+            if isinstance(entry, Bending):
+                wide = entry.unbend(wide, self.kind)
+        natural = wide - self.log_odds_shift
+        return np.asarray(natural.reshape(scores.shape) if natural.size == scores.size else natural)
 
     @property
     def trained_prevalence(self) -> ClassFloats | None:
@@ -242,7 +283,11 @@ class Ledger:
                 said.append(f"{name}: the odds that the model is trained towards are {factor}.")
         if self.gamma > 0.0:
             said.append(f"Focal loss (gamma {self.gamma:g}) draws every probability towards the middle.")
-        if self.gamma > 0.0 or np.any(self.log_odds_shift != 0.0):
+        late = [entry for entry in self.corrections if isinstance(entry, Deferred)]
+        said += [f"From epoch {entry.from_epoch} on: {_called(entry.correction)}." for entry in late]
+        bent = [line for entry in self.in_force if isinstance(entry, LossCorrection) for line in entry.sentences()]
+        said += bent
+        if bent or self.gamma > 0.0 or np.any(self.log_odds_shift != 0.0):
             said.append("Prediction undoes this: probabilities are given at the natural prevalence.")
         else:
             said.append("No correction is in force: probabilities are at the natural prevalence already.")
@@ -254,9 +299,7 @@ class Ledger:
         trained = self.trained_prevalence
         if trained is not None and self.prevalence is not None:
             found += [_beyond(name, *pair) for name, pair in self._overshot(trained).items()]
-        shifts = [
-            (_called(entry), np.broadcast_to(self._shift(entry), len(self.classes))) for entry in self.corrections
-        ]
+        shifts = [(_called(entry), np.broadcast_to(self._shift(entry), len(self.classes))) for entry in self.in_force]
         for position, name in enumerate(self.classes if self.kind == POS_WEIGHT else ()):
             up = [label for label, shift in shifts if shift[position] > _NOTABLE]
             down = [label for label, shift in shifts if shift[position] < -_NOTABLE]
@@ -274,7 +317,7 @@ class Ledger:
             rare, beyond = natural < 0.5, trained / np.maximum(1.0 - trained, np.finfo(float).tiny)
         else:
             rare, beyond = natural < 1.0 / len(natural), trained / trained[np.nanargmax(natural)]
-        active = sum(bool(np.any(self._shift(entry) != 0.0)) for entry in self.corrections)
+        active = sum(bool(np.any(self._shift(entry) != 0.0)) for entry in self.in_force)
         return {
             name: (float(factor), active)
             for name, is_rare, factor in zip(self.classes, rare, beyond, strict=True)
@@ -288,7 +331,7 @@ class Ledger:
             "classes": list(self.classes),
             "kind": self.kind,
             "prevalence": None if natural is None else [None if np.isnan(p) else p for p in natural.tolist()],
-            "corrections": [{"type": _type_of(entry), **entry.to_dict()} for entry in self.corrections],
+            "corrections": [_stored(entry) for entry in self.corrections],
         }
 
     @classmethod
@@ -320,7 +363,22 @@ class Ledger:
 
 
 # Name in a stored ledger -> the record it is read into. A new kind of correction is one line here.
-CORRECTIONS: dict[str, Any] = {"class_weights": ClassWeights, "focal": FocalCorrection}
+CORRECTIONS: dict[str, Any] = {
+    "class_weights": ClassWeights,
+    "focal": FocalCorrection,
+    "asymmetric": AsymmetricCorrection,
+    "logit_adjustment": LogitAdjustment,
+    "margin": MarginCorrection,
+    "distribution_balanced": DistributionBalancedCorrection,
+    "label_smoothing": SmoothingCorrection,
+    "corn": CornCorrection,
+}
+
+
+def _stored(entry: Correction) -> dict[str, Any]:
+    if isinstance(entry, Deferred):
+        return {**_stored(entry.correction), "from_epoch": entry.from_epoch}
+    return {"type": _type_of(entry), **entry.to_dict()}
 
 
 def _type_of(entry: Correction) -> str:
@@ -333,7 +391,8 @@ def _type_of(entry: Correction) -> str:
 def _called(entry: Correction) -> str:
     if isinstance(entry, ClassWeights):
         return f"{entry.scheme} {entry.kind}"
-    return "alpha of focal" if isinstance(entry, FocalCorrection) else type(entry).__name__
+    names = {FocalCorrection: "alpha of focal", LogitAdjustment: "logit adjustment"}
+    return names.get(type(entry), type(entry).__name__)
 
 
 def _correction(entry: Any) -> Correction:
@@ -343,8 +402,9 @@ def _correction(entry: Any) -> Correction:
             f"A stored ledger names the correction {found!r}, which this version does not know."
             f"{nearest(found, CORRECTIONS)} Use the version of Equipoise that wrote it, or a newer one."
         )
-    read: Correction = CORRECTIONS[entry["type"]].from_dict({key: entry[key] for key in entry if key != "type"})
-    return read
+    about = {key: entry[key] for key in entry if key not in {"type", "from_epoch"}}
+    read: Correction = CORRECTIONS[entry["type"]].from_dict(about)
+    return Deferred(read, entry["from_epoch"]) if "from_epoch" in entry else read
 
 
 def _beyond(name: str, factor: float, active: int) -> str:
