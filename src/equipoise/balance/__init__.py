@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from equipoise.balance._heuristics import HEURISTICS
 from equipoise.balance._schemes import CLASS_WEIGHT, POS_WEIGHT, SCHEMES
 from equipoise.balance.corrections import (
     AsymmetricCorrection,
@@ -14,11 +15,14 @@ from equipoise.balance.corrections import (
     measured_weights,
 )
 from equipoise.balance.ledger import FocalCorrection, Ledger
+from equipoise.balance.plan import SamplingPlan
+from equipoise.balance.sampling import plan_heuristic, plan_sampling
 from equipoise.balance.table import WeightsTable, weights_table
 from equipoise.balance.weights import ClassWeights, class_weights
 
 __all__ = [
     "CLASS_WEIGHT",
+    "HEURISTICS",
     "POS_WEIGHT",
     "SCHEMES",
     "AsymmetricCorrection",
@@ -30,9 +34,12 @@ __all__ = [
     "Ledger",
     "LogitAdjustment",
     "MarginCorrection",
+    "SamplingPlan",
     "SmoothingCorrection",
     "WeightsTable",
     "class_weights",
     "measured_weights",
+    "plan_heuristic",
+    "plan_sampling",
     "weights_table",
 ]

@@ -1,0 +1,82 @@
+"""A sampling plan in plain words and as a table of text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from equipoise.balance._words import counted, one_in
+
+if TYPE_CHECKING:
+    from equipoise.balance.plan import SamplingPlan
+
+HEADER = ("class", "natural share", "drawn share", "in the data", "as drawn", "log-odds shift")
+_WORST = 4
+
+
+def class_rows(plan: SamplingPlan) -> list[tuple[str, ...]]:
+    """One line a class, in the order of `HEADER`."""
+    columns = (plan.natural_shares, plan.shares, plan.prevalence, plan.expected_prevalence)
+    return [
+        (name, f"{before:.4f}", f"{after:.4f}", one_in(float(here)), one_in(float(there)), f"{shift:+.3f}")
+        for name, before, after, here, there, shift in zip(
+            plan.classes, *columns, plan.log_odds_shift.tolist(), strict=True
+        )
+    ]
+
+
+def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the table as lines of equal columns: the first to the left, the others to the right."""
+    lines = [tuple(header), *map(tuple, rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return ["  ".join(_padded(line, widths)).rstrip() for line in lines]
+
+
+def _padded(line: Sequence[str], widths: Sequence[int]) -> list[str]:
+    first, *others = zip(line, widths, strict=True)
+    return [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]
+
+
+def sentences(plan: SamplingPlan) -> tuple[str, ...]:
+    """Say what is drawn, what it costs, and whether the target is met."""
+    said = [
+        f"{plan.draws:,} draws an epoch from {plan.rows:,} rows: the row drawn most is drawn "
+        f"{counted(plan.repeats)} times, about {plan.distinct_rows:,.0f} rows are seen, and the effective sample size "
+        f"is {100 * plan.effective_sample_size:.0f} % of the rows.",
+        f"Coefficient of variation of the class shares: {plan.variation:.3f}.",
+    ]
+    if plan.task == "multilabel" and plan.natural_negatives_share > 0:
+        said.append(
+            f"Rows without a finding: {100 * plan.natural_negatives_share:.1f} % of the data, "
+            f"{100 * plan.negatives_share:.1f} % of the draws."
+        )
+    said.append(_verdict(plan))
+    if plan.shift_quality < 1.0 - 1e-9:
+        said.append(
+            f"The log-odds shifts are the best fit of one number a class; they explain "
+            f"{100 * plan.shift_quality:.1f} % of the variance of the log weights."
+        )
+    if plan.unknowns.any():
+        said.append(f"Planned over known labels; {int(plan.unknowns.sum()):,} labels are unknown and count as neither.")
+    return (*said, *plan.notes)
+
+
+def _verdict(plan: SamplingPlan) -> str:
+    if plan.method != "minimum_divergence":
+        return f"These are the weights of the heuristic {plan.method}, which has no target."
+    what = str(plan.target.get("name", "the"))
+    if plan.reached:
+        return f"The target ({what}) is met."
+    assert plan.wanted is not None
+    given = plan.expected_prevalence if plan.target.get("of") == "prevalence" else plan.shares
+    asked = np.flatnonzero(~np.isnan(plan.wanted))
+    gaps = np.abs(given[asked] / plan.wanted[asked] - 1.0)
+    worst = asked[np.argsort(-gaps, kind="stable")[:_WORST]]
+    named = ", ".join(f"{plan.classes[at]} {given[at]:.3f} for {plan.wanted[at]:.3f}" for at in worst)
+    why = f" with at most {counted(plan.max_repeats)} draws of a row" if plan.max_repeats is not None else ""
+    return (
+        f"The target ({what}) cannot be met{why}; this is the nearest target that can: relative gaps of "
+        f"{100 * plan.gap:.1f} % (root mean square), largest at {named}."
+    )

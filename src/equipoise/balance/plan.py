@@ -1,0 +1,352 @@
+"""The record of a sampling plan: how often each row is drawn, what that does to the classes, and how it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equipoise._arrays import ClassFloats, RowFloats
+from equipoise._checks import ArgumentError, DataError, check_one_of, listed, nearest
+from equipoise.balance import _plan_text as text
+from equipoise.balance._combinations import combine_labels
+from equipoise.balance._schemes import KIND_OF_TASK
+from equipoise.balance._shift import fit_shift
+from equipoise.labels import Labels
+
+
+@dataclass(frozen=True, eq=False)
+class SamplingPlan:
+    """One weight per row, and what drawing by it does.
+
+    Rows with the same known labels have the same weight, so the plan holds one weight per label combination and the
+    combination of every row: 4 bytes a row, however many classes there are.
+
+    Attributes:
+        task: binary, multiclass, ordinal or multilabel.
+        classes: class names.
+        method: ``"minimum_divergence"``, or the name of a heuristic.
+        draws: draws per epoch.
+        combination_labels: (combinations, classes) int8: 1 positive, 0 negative, -1 unknown.
+        combination_counts: (combinations,) int64, rows of each.
+        combination_weights: (combinations,) float64, the probability that one draw is one given row of it;
+            ``combination_weights @ combination_counts`` is 1.
+        combination_codes: (rows,) int32, the combination of each row; None in a plan that was read from a file, until
+            `with_rows` gives it its rows.
+        target: what was asked for, in plain types: ``{"name": "uniform", ...}``.
+        wanted: (classes,) the shares or prevalences asked for; NaN where nothing was asked.
+        max_repeats: most expected draws of one row in an epoch, or None for no limit.
+        reached: whether the target is met; if not, the plan is the nearest that can be.
+        gap: root mean square of the relative gaps between what was asked for and what the plan gives.
+        dual: (classes,) what a positive label adds to the log weight of its row, from the solver; NaN for heuristics.
+        notes: sentences about what was decided on the way.
+    """
+
+    task: str
+    classes: tuple[str, ...]
+    method: str
+    draws: int
+    combination_labels: NDArray[np.int8]
+    combination_counts: NDArray[np.int64]
+    combination_weights: NDArray[np.float64]
+    combination_codes: NDArray[np.int32] | None = None
+    target: Mapping[str, Any] = field(default_factory=dict)
+    wanted: ClassFloats | None = None
+    max_repeats: float | None = None
+    reached: bool = True
+    gap: float = 0.0
+    dual: ClassFloats | None = None
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_one_of(self.task, KIND_OF_TASK, argument="task", function="SamplingPlan")
+        combinations, classes = len(self.combination_counts), len(self.classes)
+        if self.combination_labels.shape != (combinations, classes) or len(self.combination_weights) != combinations:
+            raise ArgumentError(
+                f"A SamplingPlan of {classes} classes needs labels and a weight for each of its {combinations} label "
+                f"combinations; got {self.combination_labels.shape} and {len(self.combination_weights)}. "
+                "Make it with plan_sampling."
+            )
+        mass = float(self.combination_weights @ self.combination_counts)
+        if np.any(~(self.combination_weights >= 0)) or abs(mass - 1.0) > 1e-6:
+            raise ArgumentError(
+                f"The weights of a SamplingPlan must be at least 0 and sum to one over the rows; got {mass:g}. "
+                "Divide them by their sum."
+            )
+        blank = np.full(classes, np.nan)
+        object.__setattr__(self, "wanted", blank if self.wanted is None else np.asarray(self.wanted, np.float64))
+        object.__setattr__(self, "dual", blank if self.dual is None else np.asarray(self.dual, np.float64))
+        object.__setattr__(self, "target", MappingProxyType(dict(self.target)))
+        for name in ("combination_labels", "combination_counts", "combination_weights", "combination_codes"):
+            value = getattr(self, name)
+            if value is not None:
+                value = value.view()
+                value.setflags(write=False)
+                object.__setattr__(self, name, value)
+
+    # --- rows
+
+    @property
+    def rows(self) -> int:
+        """Rows of the table that was planned for."""
+        return int(self.combination_counts.sum())
+
+    def __len__(self) -> int:
+        return self.rows
+
+    @property
+    def sample_weights(self) -> RowFloats:
+        """(rows,) float64: the probability that one draw is this row. They sum to one. Made anew at every call."""
+        return np.asarray(self.combination_weights[self.require_rows()])
+
+    def require_rows(self) -> NDArray[np.int32]:
+        """Return (rows,) the combination of each row.
+
+        Raises:
+            ArgumentError: the plan was read from a file, which does not keep the rows.
+        """
+        if self.combination_codes is None:
+            raise ArgumentError(
+                "This SamplingPlan was read from a file, which keeps label combinations and not rows. "
+                "Give it its rows with plan.with_rows(labels)."
+            )
+        return self.combination_codes
+
+    def with_rows(self, labels: Labels) -> SamplingPlan:
+        """Return this plan with the rows of `labels`, the table it was made for (in any order).
+
+        Raises:
+            DataError: the labels are not those that were planned for.
+        """
+        found = combine_labels(labels)
+        same = labels.classes == self.classes and labels.task == self.task
+        if not same or not (
+            np.array_equal(found.labels, self.combination_labels)
+            and np.array_equal(found.counts, self.combination_counts)
+        ):
+            raise DataError(
+                f"{labels.source} ({len(labels):,} rows, {len(found.counts):,} label combinations) is not the table of "
+                f"this SamplingPlan ({self.rows:,} rows, {len(self.combination_counts):,} combinations). Plan again "
+                "with `equipoise plan`, or give the table that was planned for."
+            )
+        return replace(self, combination_codes=found.codes)
+
+    # --- classes
+
+    @property
+    def kind(self) -> str:
+        """``"pos_weight"`` for sigmoid outputs, ``"class_weight"`` for softmax: the outputs the shift belongs to."""
+        return KIND_OF_TASK[self.task]
+
+    @cached_property
+    def _masses(self) -> NDArray[np.float64]:
+        return np.asarray(self.combination_weights * self.combination_counts)
+
+    def _positives(self, masses: NDArray[Any]) -> ClassFloats:
+        return np.asarray(masses.astype(np.float64) @ (self.combination_labels == 1))
+
+    def _known(self, masses: NDArray[Any]) -> ClassFloats:
+        return np.asarray(masses.astype(np.float64) @ (self.combination_labels >= 0))
+
+    @property
+    def shares(self) -> ClassFloats:
+        """(classes,) expected positives of the class over those of all classes; they sum to one."""
+        return _shares(self._positives(self._masses))
+
+    @property
+    def natural_shares(self) -> ClassFloats:
+        """(classes,) `shares` of the table as it is."""
+        return _shares(self._positives(self.combination_counts))
+
+    @property
+    def expected_prevalence(self) -> ClassFloats:
+        """(classes,) expected positives of the class over draws whose label of it is known."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray(self._positives(self._masses) / self._known(self._masses))
+
+    @property
+    def prevalence(self) -> ClassFloats:
+        """(classes,) natural prevalence: positives over known labels in the table; NaN where none is known."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray(self._positives(self.combination_counts) / self._known(self.combination_counts))
+
+    @property
+    def unknowns(self) -> NDArray[np.int64]:
+        """(classes,) rows whose label of the class is unknown."""
+        return np.asarray(self.combination_counts @ (self.combination_labels < 0).astype(np.int64))
+
+    @property
+    def negatives_share(self) -> float:
+        """Expected share of draws without a known finding; `natural_negatives_share` is that of the table."""
+        return float(self._masses @ ~(self.combination_labels == 1).any(axis=1))
+
+    @property
+    def natural_negatives_share(self) -> float:
+        """Share of rows without a known finding."""
+        return float(self.combination_counts @ ~(self.combination_labels == 1).any(axis=1)) / self.rows
+
+    @property
+    def variation(self) -> float:
+        """Coefficient of variation of `shares` over the classes: 0 when all are equal; lower is more even.
+
+        For a binary task that of the two sides, positive and negative.
+        """
+        shares = self.shares
+        if len(self.classes) == 1:
+            positive = float(self.expected_prevalence[0])
+            shares = np.array([positive, 1.0 - positive])
+        return float(shares.std() / shares.mean())
+
+    # --- rows drawn
+
+    @property
+    def effective_sample_size(self) -> float:
+        """Share of the rows that equally weighted draws of the same variance would have: Kish's 1 / (n sum p^2).
+
+        1 for natural drawing, lower when few rows carry the epoch. Kish, "Survey Sampling" (1965), section 11.7.
+        """
+        return float(1.0 / (self.rows * (self.combination_counts @ self.combination_weights**2)))
+
+    @property
+    def repeats(self) -> float:
+        """Expected draws per epoch of the row that is drawn most: how often the rarest are seen again."""
+        return float(self.draws * self.combination_weights.max())
+
+    @property
+    def distinct_rows(self) -> float:
+        """Expected number of rows seen at least once in an epoch of independent draws."""
+        missed = np.exp(self.draws * np.log1p(-np.minimum(self.combination_weights, 1.0 - 1e-16)))
+        return float(self.combination_counts @ (1.0 - missed))
+
+    @property
+    def divergence(self) -> float:
+        """Kullback-Leibler divergence of the draws to natural drawing, in nats: 0 is natural, lower is gentler."""
+        drawn = self.combination_weights > 0
+        logs = np.log(self.combination_weights[drawn] * self.rows)
+        return float(self._masses[drawn] @ logs)
+
+    # --- the ledger
+
+    @cached_property
+    def _shift(self) -> tuple[ClassFloats, float]:
+        return fit_shift(self.task, self.combination_labels, self.combination_counts, self.combination_weights)
+
+    @property
+    def log_odds_shift(self) -> ClassFloats:
+        """(classes,) what drawing by this plan adds to the log-odds that a model is trained towards.
+
+        Exact for binary, multiclass and ordinal. For multilabel the coefficients of the labels in the log weight of a
+        row: exact (`shift_quality` 1) where that is linear in the labels and the labels are independent given the
+        input; otherwise the best linear fit by least squares over the rows of the table.
+        """
+        return self._shift[0]
+
+    @property
+    def shift_quality(self) -> float:
+        """Share of the variance of the log weights that `log_odds_shift` explains, in [0, 1]; 1 is exact."""
+        return self._shift[1]
+
+    # --- words and storage
+
+    def sentences(self) -> tuple[str, ...]:
+        """Say in plain words what is drawn, what it costs, and whether the target is met."""
+        return text.sentences(self)
+
+    def class_rows(self) -> list[tuple[str, ...]]:
+        """One line a class, as text: natural and expected share, natural and expected prevalence, log-odds shift."""
+        return text.class_rows(self)
+
+    def __str__(self) -> str:
+        return "\n".join([*text.aligned(text.HEADER, self.class_rows()), *self.sentences()])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types, without the rows: `from_dict`, then `with_rows`, make the same plan again."""
+        return {
+            "task": self.task,
+            "classes": list(self.classes),
+            "method": self.method,
+            "draws": self.draws,
+            "target": dict(self.target),
+            "wanted": _plain(self.wanted),
+            "max_repeats": self.max_repeats,
+            "reached": self.reached,
+            "gap": self.gap,
+            "dual": _plain(self.dual),
+            "notes": list(self.notes),
+            "combinations": {
+                "labels": self.combination_labels.tolist(),
+                "counts": self.combination_counts.tolist(),
+                "weights": self.combination_weights.tolist(),
+            },
+        }
+
+    @classmethod
+    def from_dict(cls, stored: Any) -> SamplingPlan:
+        """Make the plan again that `to_dict` described, without its rows.
+
+        Raises:
+            DataError: it is not such a record.
+        """
+        keys = (
+            "task", "classes", "method", "draws", "target", "wanted", "max_repeats", "reached", "gap", "dual", "notes",
+            "combinations",
+        )  # fmt: skip
+        remedy = "Write the plan again with `equipoise plan TABLE --out plan.json`."
+        if not isinstance(stored, Mapping):
+            raise DataError(f"A stored plan must be a JSON object; got {type(stored).__name__}. {remedy}")
+        for key in stored:
+            if key not in keys:
+                raise DataError(f'A stored plan has no key "{key}".{nearest(key, keys)} {remedy}')
+        missing = [key for key in keys if key not in stored]
+        if missing:
+            raise DataError(f"The stored plan lacks {listed(missing)}. {remedy}")
+        try:
+            return _read(cls, stored)
+        except (ArgumentError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise DataError(f"The stored plan cannot be used: {error} {remedy}") from error
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SamplingPlan) and self.to_dict() == other.to_dict()
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _read(cls: type[SamplingPlan], stored: Mapping[str, Any]) -> SamplingPlan:
+    table = stored["combinations"]
+    classes = tuple(str(name) for name in stored["classes"])
+    limit = stored["max_repeats"]
+    return cls(
+        task=stored["task"],
+        classes=classes,
+        method=str(stored["method"]),
+        draws=int(stored["draws"]),
+        combination_labels=np.array(table["labels"], np.int8).reshape(-1, len(classes)),
+        combination_counts=np.array(table["counts"], np.int64),
+        combination_weights=np.array(table["weights"], np.float64),
+        target=stored["target"],
+        wanted=_numbers(stored["wanted"]),
+        max_repeats=None if limit is None else float(limit),
+        reached=bool(stored["reached"]),
+        gap=float(stored["gap"]),
+        dual=_numbers(stored["dual"]),
+        notes=tuple(str(note) for note in stored["notes"]),
+    )
+
+
+def _shares(positives: ClassFloats) -> ClassFloats:
+    with np.errstate(invalid="ignore"):
+        return np.asarray(positives / positives.sum())
+
+
+def _plain(values: ClassFloats | None) -> list[float | None]:
+    assert values is not None
+    return [None if np.isnan(value) else value for value in values.tolist()]
+
+
+def _numbers(values: list[float | None]) -> ClassFloats:
+    return np.array([np.nan if value is None else value for value in values], np.float64)
