@@ -181,10 +181,10 @@ def ours(path: Path, targets: list[str], split: Split) -> tuple[Floats, Floats]:
         return decided.probabilities, np.asarray(decided.predictions, dtype=np.float64)
 
 
-def run_table(path: Path, targets: list[str]) -> dict[str, dict[str, float]]:
+def run_table(path: Path, targets: list[str], seed: int) -> dict[str, dict[str, float]]:
     """Return the mean figures of every method on one table."""
     labels = read_labels(path, targets, groups="none")
-    folds = fixed_folds(labels)
+    folds = fixed_folds(labels, seed)
     x = columns(path, targets)
     assert len(x) == len(read_table(path))
     methods: dict[str, list[dict[str, float]]] = {}
@@ -202,14 +202,14 @@ def run_table(path: Path, targets: list[str]) -> dict[str, dict[str, float]]:
     return {name: {key: float(np.mean([f[key] for f in all_])) for key in all_[0]} for name, all_ in methods.items()}
 
 
-def fixed_folds(labels: Labels) -> NDArray[np.int64]:
+def fixed_folds(labels: Labels, seed: int) -> NDArray[np.int64]:
     """Return the fold of each row: scikit-learn's stratified folds, or ours where rows have several labels."""
     if labels.task == "multilabel":
-        found = split_labels(labels, folds=FOLDS, seed=0).folds
+        found = split_labels(labels, folds=FOLDS, seed=seed).folds
         assert found is not None
         return found.astype(np.int64)
     folds = np.zeros(len(labels), dtype=np.int64)
-    splitter = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
+    splitter = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
     for number, (_, test) in enumerate(splitter.split(np.zeros(len(labels)), labels.values)):
         folds[test] = number
     return folds
@@ -264,6 +264,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--only", nargs="*")
     parser.add_argument("--cache", type=Path)
+    parser.add_argument("--seed", type=int, default=0, help="of the folds")
     given = parser.parse_args()
     warnings.filterwarnings("ignore")
     found = tables(given.data)
@@ -277,7 +278,7 @@ def main() -> None:
         if given.only and name not in given.only:
             continue
         if name not in cached:
-            cached[name] = run_table(path, targets)
+            cached[name] = run_table(path, targets, given.seed)
             if given.cache:
                 given.cache.write_text(json.dumps(cached))
         results[name] = cached[name]
