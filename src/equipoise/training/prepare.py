@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._checks import ArgumentError, DataError
+from equipoise._checks import ArgumentError, DataError, listed
 from equipoise.balance import ClassWeights, Ledger, class_weights
 from equipoise.data import Features, Leak, find_leaks, forgotten_targets, read_features
 from equipoise.labels import Census, Labels, Split, count_labels, read_labels, read_split, read_table, split_labels
@@ -25,6 +25,7 @@ Index = NDArray[np.int64]
 # Up to so many rows besides the test role, that many members take turns at validation: every row then teaches most
 # members, and has a validation score of one that never saw it. With more rows, one member and a validation role do.
 _MEMBERS_UP_TO_ROWS = {2_000: 10, 20_000: 5}
+_NAMED_FEATURES = 12  # up to so many are named before the training; of more only the kinds are counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,9 +78,7 @@ class Prepared:
 
     def sentences(self) -> list[str]:
         """Say what is used as features, and how rows are shared out."""
-        kinds = Counter(column.kind for column in self.features.columns if column.used)
-        features = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
-        told = [f"{sum(kinds.values())} features: {features}." if kinds else "No column can be used as a feature."]
+        told = [self._features_sentence()]
         if len(self.members) > 1:
             rows = len(self.development)
             told.append(
@@ -89,8 +88,23 @@ class Prepared:
         else:
             learned, watched = len(self.members[0].train), len(self.members[0].validation)
             told.append(f"{learned:,} rows to learn from, {watched:,} for validation, {len(self.test):,} for the test.")
+        if empty := self.training_census.empty_classes:
+            which, they = ("which has", "it") if len(empty) == 1 else ("which have", "they")
+            told.append(
+                f"Nothing can be learned of {listed(empty)}, {which} no positive among the rows to learn from: "
+                f"{they} will hardly ever be predicted."
+            )
         forgotten = forgotten_targets(self.features, self.recipe.data.labels)
         return [*told, forgotten] if forgotten else told
+
+    def _features_sentence(self) -> str:
+        used = [column for column in self.features.columns if column.used]
+        kinds = Counter(column.kind for column in used)
+        parts = [f"{count} {kind}" for kind, count in kinds.items()]
+        if len(used) <= _NAMED_FEATURES:
+            parts = [f"{column.name} ({column.kind})" for column in used]
+        heading = "1 feature" if len(used) == 1 else f"{len(used):,} features"
+        return f"{heading}: {', '.join(parts)}." if used else "No column can be used as a feature."
 
     def make_loss(self) -> ClassLoss:
         """Return the loss that the recipe asks for."""
@@ -113,7 +127,11 @@ def prepare(recipe: Recipe) -> Prepared:
     learned = np.flatnonzero(split.roles != "test") if len(members) > 1 else members[0].train
     census = count_labels(labels)
     training_census = count_labels(labels.select(learned))
-    training_census.require_positives(function="train")
+    if len(training_census.empty_classes) == len(labels.classes):
+        raise DataError(
+            f"No class has a positive among the rows to learn from, {training_census.rows:,} of {len(labels):,} "
+            f"rows of {labels.source}. Add data that has one, or split otherwise (split.seed, split.file)."
+        )
     weights = _weights(recipe, training_census)
     features = _read_features(recipe, labels)
     leaks = find_leaks(features, labels.table(), labels.classes, rows=learned)
@@ -228,7 +246,7 @@ def _weights(recipe: Recipe, census: Census) -> ClassWeights | None:
 
 def _make_loss(recipe: Recipe, labels: Labels, census: Census, weights: ClassWeights | None) -> ClassLoss:
     settings = recipe.loss
-    return make_loss(
+    loss = make_loss(
         settings.name,
         labels.task,
         weights=weights,
@@ -237,6 +255,8 @@ def _make_loss(recipe: Recipe, labels: Labels, census: Census, weights: ClassWei
         has_unknowns=bool(np.isnan(labels.values).any()),
         prevalence=census.prevalence,
     )
+    loss.classes = labels.classes
+    return loss
 
 
 def _ledger(weights: ClassWeights | None, loss: ClassLoss, census: Census) -> Ledger:

@@ -1,0 +1,51 @@
+"""What is decided and said before the first step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from equipoise._checks import DataError
+from equipoise.recipe import make_recipe
+from equipoise.training.prepare import Prepared, prepare
+
+
+def _prepared(folder: Path, positives: dict[str, int], *overrides: str) -> Prepared:
+    """A table of 60 rows whose classes have so many positives, the first of them in the test role."""
+    lines = [",".join(["id", "age", "sex", *positives])]
+    for row in range(60):
+        labels = ["1" if row < count else "0" for count in positives.values()]
+        lines.append(",".join([f"p{row}", str(20 + 7 * row % 50), "fm"[row % 2], *labels]))
+    (folder / "table.csv").write_text("\n".join(lines) + "\n")
+    roles = ["test" if row % 5 == 0 else "validation" if row % 5 == 1 else "train" for row in range(60)]
+    (folder / "split.csv").write_text("id,role\n" + "".join(f"p{row},{role}\n" for row, role in enumerate(roles)))
+    settings = ["data.ids=id", f"split.file={folder / 'split.csv'}", "training.members=1", *overrides]
+    return prepare(make_recipe(folder / "table.csv", list(positives), groups="none", overrides=settings))
+
+
+def test_a_class_that_cannot_be_learned_is_named_and_the_others_are_trained(tmp_path: Path) -> None:
+    prepared = _prepared(tmp_path, {"common": 30, "lone": 1})
+    assert prepared.training_census.empty_classes == ("lone",)
+    assert (
+        'Nothing can be learned of "lone", which has no positive among the rows to learn from: it will hardly ever be '
+        "predicted." in prepared.sentences()
+    )
+    assert np.isfinite(prepared.ledger.log_odds_shift).all()
+
+
+def test_without_anything_to_learn_there_is_no_training(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="No class has a positive among the rows to learn from"):
+        _prepared(tmp_path, {"lone": 1})
+
+
+def test_a_weight_that_would_divide_by_zero_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match='"lone" has no positive, so class_weights would divide by zero'):
+        _prepared(tmp_path, {"common": 30, "lone": 1}, "balance.weights.scheme=sqrt")
+
+
+def test_few_features_are_named_and_classes_of_the_loss_too(tmp_path: Path) -> None:
+    prepared = _prepared(tmp_path, {"common": 30, "rare": 8})
+    assert "2 features: age (numeric), sex (flag)." in prepared.sentences()
+    assert "(rare) to 1:" in prepared.make_loss().describe()
