@@ -24,6 +24,7 @@ from equipoise.balance.corrections import (
     MarginCorrection,
     SmoothingCorrection,
 )
+from equipoise.balance.plan import SamplingPlan
 from equipoise.balance.weights import ClassWeights, Counted
 
 # Corrections this much apart from no correction are worth a word.
@@ -103,7 +104,7 @@ class FocalCorrection:
             raise DataError(f"Stored focal correction cannot be used: {error} Write the ledger again.") from error
 
 
-Correction: TypeAlias = ClassWeights | FocalCorrection | LossCorrection | Deferred | Shifting
+Correction: TypeAlias = ClassWeights | SamplingPlan | FocalCorrection | LossCorrection | Deferred | Shifting
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,8 +122,8 @@ class Ledger:
     was before. Source: Charoenphakdee et al., CVPR 2021, eq. 9; for the shift Elkan, IJCAI 2001, theorem 2.
 
     Attributes:
-        corrections: `ClassWeights`, `FocalCorrection`, the entries in `balance.corrections`, and whatever else has a
-            ``log_odds_shift``; any of them inside `Deferred`; may be empty.
+        corrections: `ClassWeights`, `SamplingPlan`, `FocalCorrection`, the entries in `balance.corrections`, and
+            whatever else has a ``log_odds_shift``; any of them inside `Deferred`; may be empty.
         classes: class names; taken from the weights or the census when not given.
         kind: ``"pos_weight"`` for sigmoid outputs, ``"class_weight"`` for softmax; taken likewise.
         prevalence: (classes,) natural shares of positives; taken likewise. Without it the ledger still goes back to
@@ -149,7 +150,7 @@ class Ledger:
 
     def __post_init__(self, census: Counted | None) -> None:
         object.__setattr__(self, "corrections", tuple(self.corrections))
-        weights = [entry for entry in self.in_force if isinstance(entry, ClassWeights)]
+        weights = [entry for entry in self.in_force if isinstance(entry, ClassWeights | SamplingPlan)]
         classes = self.classes or (weights[0].classes if weights else census.classes if census is not None else ())
         kind = self.kind or (weights[0].kind if weights else KIND_OF_TASK[census.task] if census is not None else "")
         if not classes or not kind:
@@ -162,6 +163,10 @@ class Ledger:
             entry.require(kind, classes=classes, function="Ledger")
         if sum(isinstance(entry, Bending) for entry in self.in_force) > 1:
             raise ArgumentError("Ledger can undo one focal loss; got more than one. Enter the loss that is trained.")
+        if sum(isinstance(entry, SamplingPlan) for entry in self.in_force) > 1:
+            raise ArgumentError(
+                "Ledger takes one SamplingPlan; got more than one. Enter the plan that rows are drawn by."
+            )
         for entry in self.in_force:
             if isinstance(entry, LossCorrection) and entry.kind not in {None, kind}:
                 raise ArgumentError(f"A {type(entry).__name__} is not for a {kind}. Enter the loss that is trained.")
@@ -170,13 +175,13 @@ class Ledger:
         object.__setattr__(self, "prevalence", self._natural(weights, census))
         self.log_odds_shift  # noqa: B018  # a shift of the wrong length is an error now, not at prediction
 
-    def _natural(self, weights: Sequence[ClassWeights], census: Counted | None) -> ClassFloats | None:
+    def _natural(self, weights: Sequence[ClassWeights | SamplingPlan], census: Counted | None) -> ClassFloats | None:
         prevalence = self.prevalence
         if prevalence is None and census is not None:
             with np.errstate(invalid="ignore"):
                 prevalence = np.asarray(census.positives / (census.positives + census.negatives), dtype=np.float64)
-        if prevalence is None and weights:
-            prevalence = weights[0].prevalence
+        if prevalence is None:
+            prevalence = next((entry.prevalence for entry in weights if entry.prevalence is not None), None)
         if prevalence is not None:
             prevalence = np.array(prevalence, dtype=np.float64)
             if prevalence.shape != (len(self.classes),) or np.any((prevalence < 0) | (prevalence > 1)):
@@ -257,11 +262,18 @@ class Ledger:
         """(classes,) the prior that weights and alpha imply together, or None when the natural one is not known."""
         if self.prevalence is None:
             return None
-        weight = np.exp(self.log_odds_shift)
+        plan = self._plan
+        # What is drawn is known exactly; a plan's shift is the best constant, and misses what labels do together.
+        drawn = self.prevalence if plan is None else np.asarray(plan.expected_prevalence)
+        weight = np.exp(self.log_odds_shift - (0.0 if plan is None else plan.log_odds_shift))
         if self.kind == POS_WEIGHT:
-            positive = self.prevalence * weight
-            return np.asarray(positive / (positive + 1.0 - self.prevalence))
-        return np.asarray(self.prevalence * weight / np.sum(self.prevalence * weight))
+            positive = drawn * weight
+            return np.asarray(positive / (positive + 1.0 - drawn))
+        return np.asarray(drawn * weight / np.sum(drawn * weight))
+
+    @property
+    def _plan(self) -> SamplingPlan | None:
+        return next((entry for entry in self.in_force if isinstance(entry, SamplingPlan)), None)
 
     def sentences(self) -> tuple[str, ...]:
         """Say in plain words what the model was told, one sentence a class, and what is done about it."""
@@ -283,6 +295,11 @@ class Ledger:
                 said.append(f"{name}: the odds that the model is trained towards are {factor}.")
         if self.gamma > 0.0:
             said.append(f"Focal loss (gamma {self.gamma:g}) draws every probability towards the middle.")
+        if self._plan is not None and self._plan.shift_quality < 1.0 - 1e-9:
+            said.append(
+                "Sampling moves labels together, so one shift a class undoes it approximately: it explains "
+                f"{100 * self._plan.shift_quality:.1f} % of the variance of the log weights."
+            )
         late = [entry for entry in self.corrections if isinstance(entry, Deferred)]
         said += [f"From epoch {entry.from_epoch} on: {_called(entry.correction)}." for entry in late]
         bent = [line for entry in self.in_force if isinstance(entry, LossCorrection) for line in entry.sentences()]
@@ -365,6 +382,7 @@ class Ledger:
 # Name in a stored ledger -> the record it is read into. A new kind of correction is one line here.
 CORRECTIONS: dict[str, Any] = {
     "class_weights": ClassWeights,
+    "sampling": SamplingPlan,
     "focal": FocalCorrection,
     "asymmetric": AsymmetricCorrection,
     "logit_adjustment": LogitAdjustment,
@@ -391,6 +409,8 @@ def _type_of(entry: Correction) -> str:
 def _called(entry: Correction) -> str:
     if isinstance(entry, ClassWeights):
         return f"{entry.scheme} {entry.kind}"
+    if isinstance(entry, SamplingPlan):
+        return f"sampling by {entry.method.replace('_', ' ')}"
     names = {FocalCorrection: "alpha of focal", LogitAdjustment: "logit adjustment"}
     return names.get(type(entry), type(entry).__name__)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -15,7 +15,7 @@ from equipoise._arrays import ClassFloats, RowFloats
 from equipoise._checks import ArgumentError, DataError, check_one_of, listed, nearest
 from equipoise.balance import _plan_text as text
 from equipoise.balance._combinations import combine_labels
-from equipoise.balance._schemes import KIND_OF_TASK
+from equipoise.balance._schemes import KIND_OF_TASK, KINDS
 from equipoise.balance._shift import fit_shift
 from equipoise.labels import Labels
 
@@ -231,6 +231,25 @@ class SamplingPlan:
         return float(self._masses[drawn] @ logs)
 
     # --- the ledger
+
+    def require(self, kind: str, *, classes: Sequence[str] | None = None, function: str = "This place") -> SamplingPlan:
+        """Return this plan if it is for outputs of `kind` (and for exactly `classes`, in that order).
+
+        Raises:
+            ArgumentError: it is for the other kind of outputs, or for other classes.
+        """
+        check_one_of(kind, KINDS, argument="kind", function="SamplingPlan.require")
+        if self.kind != kind:
+            raise ArgumentError(
+                f"{function} is for a {kind}; the sampling plan is for {self.task} labels, whose outputs take a "
+                f"{self.kind}. Plan with the labels that are trained on."
+            )
+        if classes is not None and tuple(classes) != self.classes:
+            raise ArgumentError(
+                f"{function} has the classes {listed(classes)}, but the sampling plan is for {listed(self.classes)}. "
+                "Plan with the same labels, in the same order."
+            )
+        return self
 
     @cached_property
     def _shift(self) -> tuple[ClassFloats, float]:

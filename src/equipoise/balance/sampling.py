@@ -255,6 +255,7 @@ def _reachable(share: float, strength: float, natural: float, cap: float) -> flo
     if not low <= share <= high:
         raise ArgumentError(
             f"`negatives_share` of {_FUNCTION} must lie between {low:.3f} and {high:.3f} where no row is drawn more "
-            f"than max_repeats allows and {natural:.3f} of the rows are without a finding; got {share:g}. Raise max_repeats."
+            f"than max_repeats allows and {natural:.3f} of the rows are without a finding; got {share:g}. "
+            "Raise max_repeats."
         )
     return share
