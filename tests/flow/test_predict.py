@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +45,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run(finished: Path, tmp_path: Path) -> Iterator[Path]:
+def run(finished: Path, tmp_path: Path) -> Path:
     """A copy of the run that a test may damage."""
     shutil.copytree(finished, tmp_path / "run")
-    yield tmp_path / "run"
+    return tmp_path / "run"
 
 
 def _vouch(run: Path, name: str) -> None:
@@ -64,6 +64,8 @@ def test_rows_keep_the_names_that_the_id_column_gives_them(
     out = tmp_path / "predictions.csv"
     assert command("predict", finished, finished.with_name("table.csv"), "--out", out).code == 0
     assert pl.read_csv(out)["id"].to_list()[:2] == ["scan-0", "scan-1"]
+    assert "exists" in command("predict", finished, finished.with_name("table.csv"), "--out", out).error
+    assert command("predict", finished, finished.with_name("table.csv"), "--out", out, "--overwrite").code == 0
 
 
 def test_order_of_rows_and_columns_and_other_columns_change_no_prediction(finished: Path, tmp_path: Path) -> None:

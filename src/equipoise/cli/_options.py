@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from equipoise._checks import ArgumentError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,6 +38,7 @@ UnknownOption = Annotated[
 ]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of every random choice.")]
 OutOption = Annotated[Path | None, typer.Option("--out", help="Where to write the result.")]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the file of --out if it exists.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read, and nothing else.")]
 
 
@@ -44,6 +48,24 @@ def columns(text: str | None) -> list[str] | None:
         return None
     marked = text.replace("\\,", "\0")
     return [name.replace("\0", ",").strip() for name in marked.split(",") if name.strip()]
+
+
+def check_free(out: Path | None, overwrite: bool, *, source: Path | None = None) -> None:
+    """Raise `ArgumentError` when `out` exists and may not be replaced, before any work is done.
+
+    Args:
+        out: the file to be written.
+        overwrite: whether it may be replaced.
+        source: the file that is read: it is never replaced.
+    """
+    if out is None or not os.path.lexists(out):
+        return
+    if out.is_dir():
+        raise ArgumentError(f"--out {out} is a folder. Give the name of a file.")
+    if source is not None and out.exists() and source.exists() and out.samefile(source):
+        raise ArgumentError(f"--out {out} is the file that is read. Choose another name.")
+    if not overwrite:
+        raise ArgumentError(f"--out {out} exists. Choose another name, or add --overwrite to replace it.")
 
 
 def console(*, stderr: bool = False) -> Console:

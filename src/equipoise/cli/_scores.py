@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from equipoise._checks import ArgumentError, DataError
+from equipoise._checks import DataError
 from equipoise.scores import Scores, read_scores
 
 ScoresArgument = Annotated[
@@ -32,7 +32,6 @@ ScoreTaskOption = Annotated[
     str | None,
     typer.Option("--task", help="Needed for grades in a column y: ordinal. Otherwise read from the columns."),
 ]
-OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the file of --out if it exists.")]
 
 
 def load_scores(
@@ -51,11 +50,3 @@ def load_scores(
             "Finish the run, or choose one of those with --role."
         )
     return read_scores(run.scores_file(role or usual), role=role or usual)
-
-
-def check_free(out: Path | None, overwrite: bool) -> None:
-    """Raise `ArgumentError` when `out` exists and may not be replaced, before any work is done."""
-    if out is not None and out.is_dir():
-        raise ArgumentError(f"--out {out} is a folder. Give the name of a file.")
-    if out is not None and out.exists() and not overwrite:
-        raise ArgumentError(f"--out {out} exists. Choose another name, or add --overwrite to replace it.")

@@ -13,10 +13,12 @@ from equipoise.cli._options import (
     JsonOption,
     LabelsOption,
     OutOption,
+    OverwriteOption,
     SeparatorOption,
     TaskOption,
     UncertainOption,
     UnknownOption,
+    check_free,
     columns,
     console,
     print_json,
@@ -43,9 +45,11 @@ def census(
         str | None, typer.Option("--classes", help="The labels that may occur, comma-separated; others are errors.")
     ] = None,
     out: OutOption = None,
+    overwrite: OverwriteOption = False,
     json: JsonOption = False,
 ) -> None:
     """Count classes, label combinations, unknowns and groups in a table of labels, of any length."""
+    check_free(out, overwrite, source=table)
     from equipoise._files import write_json
     from equipoise.labels import count_file
 

@@ -6,15 +6,13 @@ from typing import Annotated
 
 import typer
 
-from equipoise.cli._options import JsonOption, OutOption, console, print_json, print_table
+from equipoise.cli._options import JsonOption, OutOption, OverwriteOption, check_free, console, print_json, print_table
 from equipoise.cli._scores import (
-    OverwriteOption,
     RoleOption,
     ScoreGroupsOption,
     ScoreIdsOption,
     ScoresArgument,
     ScoreTaskOption,
-    check_free,
     load_scores,
 )
 from equipoise.decision import DecisionRule, fit_decision, read_rule, write_rule
@@ -42,7 +40,7 @@ def decide(
 
     A run folder keeps the shift back to natural prevalence that its own rule has.
     """
-    check_free(out, overwrite)
+    check_free(out, overwrite, source=scores)
     found = load_scores(scores, role=role, usual="validation", task=task, ids=ids, groups=groups)
     shift = None
     if scores.is_dir() and (scores / "decision.json").exists():

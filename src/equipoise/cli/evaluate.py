@@ -9,15 +9,22 @@ import typer
 
 from equipoise._checks import ArgumentError
 from equipoise._files import write_json
-from equipoise.cli._options import JsonOption, OutOption, SeedOption, console, print_json, print_table
-from equipoise.cli._scores import (
+from equipoise.cli._options import (
+    JsonOption,
+    OutOption,
     OverwriteOption,
+    SeedOption,
+    check_free,
+    console,
+    print_json,
+    print_table,
+)
+from equipoise.cli._scores import (
     RoleOption,
     ScoreGroupsOption,
     ScoreIdsOption,
     ScoresArgument,
     ScoreTaskOption,
-    check_free,
     load_scores,
 )
 from equipoise.decision import DecisionRule, fixed_rule, read_rule
@@ -55,7 +62,7 @@ def evaluate(
     json: JsonOption = False,
 ) -> None:
     """Judge scores with a decision rule: every metric with its interval, support and what could not be evaluated."""
-    check_free(out, overwrite)
+    check_free(out, overwrite, source=scores)
     found = load_scores(scores, role=role, usual="test", task=task, ids=ids, groups=groups)
     chosen = _rule(scores, rule, threshold, found)
     table = evaluate_scores(found, chosen, replicates=replicates, level=level, seed=seed)

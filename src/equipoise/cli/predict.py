@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from equipoise._checks import ArgumentError
-from equipoise.cli._options import JsonOption, OutOption, console, print_json
+from equipoise.cli._options import JsonOption, OutOption, OverwriteOption, check_free, console, print_json
 
 _SHOWN = 10
 
@@ -17,6 +17,7 @@ def predict(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
     table: Annotated[Path, typer.Argument(metavar="TABLE", help="A table with the columns of the training.")],
     out: OutOption = None,
+    overwrite: OverwriteOption = False,
     json: JsonOption = False,
 ) -> None:
     """Apply a finished run to a new table: probabilities at the natural prevalence, and decisions.
@@ -25,6 +26,7 @@ def predict(
     """
     if out is not None and out.suffix not in (".csv", ".parquet"):
         raise ArgumentError(f"--out must end in .csv or .parquet; got {out.name}.")
+    check_free(out, overwrite, source=table)
     from equipoise.training import predict as apply_run
 
     found = apply_run(run, table)

@@ -14,11 +14,13 @@ from equipoise.cli._options import (
     JsonOption,
     LabelsOption,
     OutOption,
+    OverwriteOption,
     SeedOption,
     SeparatorOption,
     TaskOption,
     UncertainOption,
     UnknownOption,
+    check_free,
     columns,
     console,
     print_json,
@@ -53,12 +55,14 @@ def split(
     check_roles: Annotated[str | None, typer.Option("--check-roles", help="Column of roles in it.")] = None,
     check_folds: Annotated[str | None, typer.Option("--check-folds", help="Column of fold numbers in it.")] = None,
     out: OutOption = None,
+    overwrite: OverwriteOption = False,
     json: JsonOption = False,
 ) -> None:
     """Split rows into train, validation and test (or folds) with groups kept whole, or check a split made elsewhere.
 
     With --check the exit status is 1 when something found is an error.
     """
+    check_free(out if check is None else None, overwrite, source=table)
     from equipoise.labels import read_labels, split_labels, write_split
 
     if check is not None and out is not None:

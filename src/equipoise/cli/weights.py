@@ -14,10 +14,12 @@ from equipoise.cli._options import (
     JsonOption,
     LabelsOption,
     OutOption,
+    OverwriteOption,
     SeparatorOption,
     TaskOption,
     UncertainOption,
     UnknownOption,
+    check_free,
     columns,
     console,
     print_json,
@@ -53,12 +55,14 @@ def weights(  # every flag is an argument
         list[str] | None, typer.Option("--value", help='Weight by hand, such as "Hernia=8". May be repeated.')
     ] = None,
     out: OutOption = None,
+    overwrite: OverwriteOption = False,
     json: JsonOption = False,
 ) -> None:
     """Show every weighting scheme side by side, and say what each weight does.
 
     The chosen weights (--scheme, --floor, --cap, ...) stand in the last column and are written to --out.
     """
+    check_free(out, overwrite, source=table)
     census = _census(
         table,
         {
