@@ -29,7 +29,9 @@ def test_table_words_and_file(census_file, tmp_path):
     out = tmp_path / "weights.json"
     done = run(census_file, "--scheme", "sqrt", "--floor", 1, "--cap", 8, "--out", out)
     assert done.returncode == 0, done.stderr
-    assert "1 positive of Hernia counts as 493 negatives." in done.stdout
+    assert "\nchosen: 1 positive of Hernia counts as 8 negatives.\n" in done.stdout
+    assert "counts as 493 negatives" not in done.stdout
+    assert "\ninverse: 1 positive of Hernia counts as 493 negatives.\n" in run(census_file).stdout
     assert "Warning: inverse: 493x for Hernia" in done.stdout
     weights = ClassWeights.from_dict(json.loads(out.read_text()))
     assert weights.values.round(2).tolist() == [8.0, 4.29]

@@ -26,7 +26,7 @@ class WeightsTable:
         schemes: scheme names, in the order of the rows of `values`.
         values: (schemes, classes); NaN for a class that cannot be weighed.
         chosen: the weights that were asked for, or None.
-        sentences: what full balance (``inverse``) does, one sentence a class.
+        sentences: what the chosen weights (else full balance, ``inverse``) do, one sentence a class.
         warnings: weights above 10, classes that cannot be weighed.
     """
 
@@ -98,7 +98,7 @@ class WeightsTable:
 
 
 def weights_table(census: Counted, chosen: ClassWeights | None = None) -> WeightsTable:
-    """Return every scheme's weights side by side, with what full balance would do in words.
+    """Return every scheme's weights side by side, with what the chosen ones (else inverse: full balance) do in words.
 
     Schemes that need a parameter (``power``) are left out; the others stand with their defaults. A class that cannot be
     weighed (no positive, or for pos_weight no negative) has no weight in the table and a warning.
@@ -130,9 +130,9 @@ def weights_table(census: Counted, chosen: ClassWeights | None = None) -> Weight
         if None not in scheme.defaults.values()
     }
     inverse = made["inverse"]
-    sentences = [
-        text for text, fine in zip(inverse.sentences(getattr(census, "unit", "rows")), can, strict=True) if fine
-    ]
+    told, name = (inverse, "inverse") if chosen is None else (chosen, "chosen")
+    spoken = zip(told.sentences(getattr(census, "unit", "rows")), can, strict=True)
+    sentences = [f"{name}: {text}" for text, fine in spoken if fine]
     warnings = [f"inverse: {text}" for text in inverse.warnings()]
     if chosen is not None:
         warnings += [f"chosen: {text}" for text in chosen.warnings()]
