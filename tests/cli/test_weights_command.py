@@ -33,6 +33,7 @@ def test_table_words_and_file(census_file, tmp_path):
     assert "counts as 493 negatives" not in done.stdout
     assert "\ninverse: 1 positive of Hernia counts as 493 negatives.\n" in run(census_file).stdout
     assert "Warning: inverse: 493x for Hernia" in done.stdout
+    assert f"Written to {out}." in done.stdout
     weights = ClassWeights.from_dict(json.loads(out.read_text()))
     assert weights.values.round(2).tolist() == [8.0, 4.29]
 

@@ -90,7 +90,7 @@ def weights(  # every flag is an argument
 
         write_json(out, chosen.to_dict())
         if not json:
-            console().print(f"Wrote {out}.")
+            console().print(f"Written to {out}.")
 
 
 def _census(path: Path, settings: dict[str, Any]) -> Census:
