@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from equipoise._arrays import ClassFloats
+from equipoise._arrays import ClassFloats, TableFloats
 from equipoise._checks import ArgumentError, check_number, check_one_of
 from equipoise.balance import ClassWeights
 from equipoise.losses._reduction import REDUCTIONS
@@ -116,11 +116,61 @@ class ClassLoss(nn.Module, abc.ABC):
             return normaliser
         return normaliser * self.expected_weight
 
+    def correction(self, labels: TableFloats | None = None) -> Any:
+        """Return this loss as an entry of the `Ledger`, or None where it leaves probabilities as they are.
+
+        Args:
+            labels: (rows, classes) of 0, 1 and NaN, for losses whose weights depend on whole rows.
+        """
+        del labels
+
+    def _weighted(
+        self,
+        function: Callable[..., Tensor],
+        logits: Tensor,
+        labels: Tensor,
+        normaliser: Tensor | float | None,
+        sample_weights: Tensor | None,
+        **settings: Any,
+    ) -> Tensor:
+        """Call the pure function with the weights and reduction of this module."""
+        settings[self.kind] = self.weights
+        loss = function(
+            logits,
+            labels,
+            sample_weights=sample_weights,
+            reduction=self.reduction,
+            normaliser=self._entries(normaliser),
+            has_unknowns=self.has_unknowns,
+            **settings,
+        )
+        return self._expected(loss, normaliser)
+
     def _expected(self, loss: Tensor, normaliser: Tensor | float | None) -> Tensor:
         """Divide a mean over the entries of this call by the weight expected of one."""
         if normaliser is None and self.reduction == "mean" and self.expected_weight != 1.0:
             return loss / self.expected_weight
         return loss
+
+
+def required_prevalence(loss: ClassLoss, function: str) -> Tensor:
+    """Return the prevalence that the loss was given.
+
+    Raises:
+        ArgumentError: there is none, or a class has no positives or no negatives.
+    """
+    shares = loss.prevalence
+    if shares is None:
+        raise ArgumentError(
+            f"{function} needs to know how common the classes are. Give prevalence=census.prevalence, or weights made "
+            "from a census."
+        )
+    if not np.all((shares > 0) & (shares < 1)):
+        raise ArgumentError(
+            f"`prevalence` of {function} must lie between 0 and 1 for every class; got {shares.tolist()}. "
+            "Leave classes out that never or always occur."
+        )
+    return torch.from_numpy(shares)
 
 
 def per_class(weights: Any, argument: str, function: str, *, below: float = np.inf) -> Tensor | None:

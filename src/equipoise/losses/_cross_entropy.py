@@ -7,8 +7,9 @@ from typing import Any, final
 import numpy as np
 from torch import Tensor
 
-from equipoise._arrays import ClassFloats
-from equipoise.balance import CLASS_WEIGHT, POS_WEIGHT
+from equipoise._arrays import ClassFloats, TableFloats
+from equipoise._checks import check_number
+from equipoise.balance import CLASS_WEIGHT, POS_WEIGHT, SmoothingCorrection
 from equipoise.losses._base import ClassLoss, Weights
 from equipoise.losses.functional import binary_cross_entropy_loss, cross_entropy_loss
 
@@ -19,6 +20,7 @@ class BinaryCrossEntropy(ClassLoss):
 
     Args:
         pos_weight: `ClassWeights` of that kind, or (classes,) numbers above 0, or None.
+        smoothing: share of every label that is spread over yes and no, in [0, 0.99].
         reduction: ``"mean"``, ``"sum"`` or ``"none"``.
         expected_weight: what a mean divides by besides the entries; by default that of the `ClassWeights`, else 1. It
             keeps the size of the steps when the weights change.
@@ -31,8 +33,9 @@ class BinaryCrossEntropy(ClassLoss):
 
     kind = POS_WEIGHT
 
-    def __init__(self, pos_weight: Weights | None = None, **settings: Any) -> None:
+    def __init__(self, pos_weight: Weights | None = None, *, smoothing: float = 0.0, **settings: Any) -> None:
         super().__init__(pos_weight, **settings)
+        self.smoothing = _checked_smoothing(smoothing, "BinaryCrossEntropy")
 
     def forward(
         self,
@@ -43,16 +46,14 @@ class BinaryCrossEntropy(ClassLoss):
         sample_weights: Tensor | None = None,
     ) -> Tensor:
         """Return the loss of (rows,) or (rows, classes) logits against labels of the same shape."""
-        loss = binary_cross_entropy_loss(
-            logits,
-            labels,
-            pos_weight=self.weights,
-            sample_weights=sample_weights,
-            reduction=self.reduction,
-            normaliser=self._entries(normaliser),
-            has_unknowns=self.has_unknowns,
+        return self._weighted(
+            binary_cross_entropy_loss, logits, labels, normaliser, sample_weights, smoothing=self.smoothing
         )
-        return self._expected(loss, normaliser)
+
+    def correction(self, labels: TableFloats | None = None) -> SmoothingCorrection | None:
+        """Return smoothing as an entry of the `Ledger`, or None without it: the weights are an entry of their own."""
+        del labels
+        return SmoothingCorrection(self.smoothing) if self.smoothing > 0.0 else None
 
     def side_weights(self) -> tuple[ClassFloats, ClassFloats]:
         """Return pos_weight and ones."""
@@ -61,7 +62,7 @@ class BinaryCrossEntropy(ClassLoss):
 
     def headline(self) -> str:
         """Name the loss."""
-        return "Binary cross-entropy"
+        return "Binary cross-entropy" + _smoothing_said(self.smoothing)
 
 
 @final
@@ -70,6 +71,7 @@ class CrossEntropy(ClassLoss):
 
     Args:
         class_weight: `ClassWeights` of that kind, or (classes,) numbers above 0, or None.
+        smoothing: share of every label that is spread over all classes, in [0, 0.99].
         reduction: ``"mean"``, ``"sum"`` or ``"none"``.
         expected_weight: what a mean divides by besides the rows; by default that of the `ClassWeights`, else 1.
         has_unknowns: False when no label is NaN.
@@ -81,8 +83,9 @@ class CrossEntropy(ClassLoss):
 
     kind = CLASS_WEIGHT
 
-    def __init__(self, class_weight: Weights | None = None, **settings: Any) -> None:
+    def __init__(self, class_weight: Weights | None = None, *, smoothing: float = 0.0, **settings: Any) -> None:
         super().__init__(class_weight, **settings)
+        self.smoothing = _checked_smoothing(smoothing, "CrossEntropy")
 
     def forward(
         self,
@@ -93,16 +96,12 @@ class CrossEntropy(ClassLoss):
         sample_weights: Tensor | None = None,
     ) -> Tensor:
         """Return the loss of (rows, classes) logits against (rows,) class indices."""
-        loss = cross_entropy_loss(
-            logits,
-            labels,
-            class_weight=self.weights,
-            sample_weights=sample_weights,
-            reduction=self.reduction,
-            normaliser=self._entries(normaliser),
-            has_unknowns=self.has_unknowns,
-        )
-        return self._expected(loss, normaliser)
+        return self._weighted(cross_entropy_loss, logits, labels, normaliser, sample_weights, smoothing=self.smoothing)
+
+    def correction(self, labels: TableFloats | None = None) -> SmoothingCorrection | None:
+        """Return smoothing as an entry of the `Ledger`, or None without it: the weights are an entry of their own."""
+        del labels
+        return SmoothingCorrection(self.smoothing) if self.smoothing > 0.0 else None
 
     def side_weights(self) -> tuple[ClassFloats, ClassFloats]:
         """Return the weight of a row of each class, and the mean weight of a row of the other classes."""
@@ -110,7 +109,15 @@ class CrossEntropy(ClassLoss):
 
     def headline(self) -> str:
         """Name the loss."""
-        return "Cross-entropy"
+        return "Cross-entropy" + _smoothing_said(self.smoothing)
+
+
+def _checked_smoothing(smoothing: float, function: str) -> float:
+    return check_number(smoothing, argument="smoothing", function=function, at_least=0.0, at_most=0.99)
+
+
+def _smoothing_said(smoothing: float) -> str:
+    return f" (smoothing {smoothing:g})" if smoothing > 0.0 else ""
 
 
 def rivals(weights: Tensor | None, prevalence: ClassFloats | None) -> tuple[ClassFloats, ClassFloats]:

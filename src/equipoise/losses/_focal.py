@@ -7,7 +7,7 @@ from typing import Any, TypeAlias, final
 import numpy as np
 from torch import Tensor
 
-from equipoise._arrays import ClassFloats
+from equipoise._arrays import ClassFloats, TableFloats
 from equipoise._checks import ArgumentError, check_number
 from equipoise.balance import CLASS_WEIGHT, POS_WEIGHT, FocalCorrection
 from equipoise.losses._base import ClassLoss, Weights, per_class
@@ -41,8 +41,9 @@ class _Focal(ClassLoss):
     alpha: Tensor | None
     gamma: float
 
-    def correction(self) -> FocalCorrection:
+    def correction(self, labels: TableFloats | None = None) -> FocalCorrection:
         """Return this loss as an entry of the `Ledger`, which turns its scores back into probabilities."""
+        del labels
         return FocalCorrection(self.gamma, None if self.alpha is None else self.alpha.double().cpu().numpy())
 
     def headline(self) -> str:
@@ -88,18 +89,9 @@ class SigmoidFocal(_Focal):
         sample_weights: Tensor | None = None,
     ) -> Tensor:
         """Return the loss of (rows,) or (rows, classes) logits against labels of the same shape."""
-        loss = sigmoid_focal_loss(
-            logits,
-            labels,
-            gamma=self.gamma,
-            alpha=self.alpha,
-            pos_weight=self.weights,
-            sample_weights=sample_weights,
-            reduction=self.reduction,
-            normaliser=self._entries(normaliser),
-            has_unknowns=self.has_unknowns,
+        return self._weighted(
+            sigmoid_focal_loss, logits, labels, normaliser, sample_weights, gamma=self.gamma, alpha=self.alpha
         )
-        return self._expected(loss, normaliser)
 
     def side_weights(self) -> tuple[ClassFloats, ClassFloats]:
         """Return alpha times pos_weight, and 1 - alpha (1 without alpha)."""
@@ -147,18 +139,9 @@ class SoftmaxFocal(_Focal):
         sample_weights: Tensor | None = None,
     ) -> Tensor:
         """Return the loss of (rows, classes) logits against (rows,) class indices."""
-        loss = softmax_focal_loss(
-            logits,
-            labels,
-            gamma=self.gamma,
-            alpha=self.alpha,
-            class_weight=self.weights,
-            sample_weights=sample_weights,
-            reduction=self.reduction,
-            normaliser=self._entries(normaliser),
-            has_unknowns=self.has_unknowns,
+        return self._weighted(
+            softmax_focal_loss, logits, labels, normaliser, sample_weights, gamma=self.gamma, alpha=self.alpha
         )
-        return self._expected(loss, normaliser)
 
     def side_weights(self) -> tuple[ClassFloats, ClassFloats]:
         """Return alpha times class_weight of each class, and its mean over rows of the other classes."""

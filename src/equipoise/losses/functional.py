@@ -36,6 +36,7 @@ def binary_cross_entropy_loss(
     labels: Targets,
     *,
     pos_weight: PerClass | None = None,
+    smoothing: float = 0.0,
     sample_weights: Tensor | None = None,
     reduction: str = "mean",
     normaliser: Tensor | float | None = None,
@@ -51,6 +52,8 @@ def binary_cross_entropy_loss(
         logits: (rows,) or (rows, classes), scores before the sigmoid.
         labels: same shape; 0, 1, a probability between them, or NaN for unknown.
         pos_weight: (classes,) weight of the positives, above 0; 1 changes nothing, larger finds more of them.
+        smoothing: in [0, 1); this share of every label is spread over yes and no, so that no score grows without end.
+            The weight stays that of the label as it was.
         sample_weights: (rows,) or the shape of the labels; weight 2 is the row written twice, 0 is the row left out.
         reduction: ``"mean"`` (sum over `normaliser`), ``"sum"``, or ``"none"`` (the shape of the logits).
         normaliser: what ``"mean"`` divides by; by default the (weighted) number of known entries of this call.
@@ -60,7 +63,8 @@ def binary_cross_entropy_loss(
         ArgumentError: the shapes do not fit, or `reduction` is none of the three.
 
     References:
-        Good, J. R. Stat. Soc. B 14 (1952); weighted as `torch.nn.BCEWithLogitsLoss`, which it equals.
+        Good, J. R. Stat. Soc. B 14 (1952); weighted as `torch.nn.BCEWithLogitsLoss`, which it equals. Smoothing:
+        Szegedy et al., CVPR 2016, section 7.
 
     Example:
         >>> logits, labels = torch.tensor([0.0, 0.0]), torch.tensor([1.0, float("nan")])
@@ -71,6 +75,12 @@ def binary_cross_entropy_loss(
     scores, targets, known = masked(logits, labels, has_unknowns)
     if pos_weight is not None:
         pos_weight = pos_weight.to(scores)
+    if smoothing > 0.0:
+        targets, weights = _smoothed(targets, 1.0 if pos_weight is None else pos_weight, float(smoothing))
+        losses = functional.binary_cross_entropy_with_logits(
+            scores, targets, weight=weights if known is None else weights * known, reduction="none"
+        )
+        return reduced(losses, known, sample_weights, reduction, normaliser)
     if sample_weights is None and reduction != "none":  # one kernel for loss, weights and sum
         total = functional.binary_cross_entropy_with_logits(
             scores, targets, weight=known, pos_weight=pos_weight, reduction="sum"
@@ -142,6 +152,7 @@ def cross_entropy_loss(
     labels: Targets,
     *,
     class_weight: PerClass | None = None,
+    smoothing: float = 0.0,
     sample_weights: Tensor | None = None,
     reduction: str = "mean",
     normaliser: Tensor | float | None = None,
@@ -158,6 +169,8 @@ def cross_entropy_loss(
         logits: (rows, classes, ...), scores before the softmax.
         labels: (rows, ...) class index, integer or float; NaN for unknown.
         class_weight: (classes,) weight of each class, above 0; 1 changes nothing, larger finds more of that class.
+        smoothing: in [0, 1); this share of every label is spread over all classes. The weight stays that of the class
+            of the row, where torch weighs each spread share by its own class.
         sample_weights: (rows,) or the shape of the labels; weight 2 is the row written twice, 0 is the row left out.
         reduction: ``"mean"`` (sum over `normaliser`), ``"sum"``, or ``"none"`` (the shape of the labels).
         normaliser: what ``"mean"`` divides by; by default the (weighted) number of known rows of this call.
@@ -167,7 +180,8 @@ def cross_entropy_loss(
         ArgumentError: the shapes do not fit, or `reduction` is none of the three.
 
     References:
-        King & Zeng, Political Analysis 9 (2001), eq. 15, for the weighting.
+        King & Zeng, Political Analysis 9 (2001), eq. 15, for the weighting. Smoothing: Szegedy et al., CVPR 2016,
+        section 7.
 
     Example:
         >>> loss = cross_entropy_loss(torch.zeros(1, 4), torch.tensor([2.0]))
@@ -176,12 +190,12 @@ def cross_entropy_loss(
     """
     check_softmax_shapes(logits, labels, "cross_entropy_loss", class_weight=class_weight)
     scores, index, known = masked_index(logits, labels, has_unknowns)
-    if sample_weights is None and reduction != "none":  # one kernel for loss, weights and sum
+    if sample_weights is None and reduction != "none" and smoothing == 0.0:  # one kernel for loss, weights and sum
         weight = None if class_weight is None else class_weight.to(scores).expand(scores.shape[1])
         index = index if known is None else torch.where(known > 0, index, IGNORED)
         total = functional.cross_entropy(scores, index, weight=weight, ignore_index=IGNORED, reduction="sum")
         return divided(total, index, known, reduction, normaliser)
-    losses = functional.cross_entropy(scores, index, reduction="none")
+    losses = functional.cross_entropy(scores, index, reduction="none", label_smoothing=float(smoothing))
     return weighed(losses, index, known, (class_weight,), sample_weights, reduction, normaliser)
 
 
@@ -232,3 +246,10 @@ def softmax_focal_loss(
     if alpha is not None and not isinstance(alpha, Tensor):
         losses, alpha = losses * alpha, None
     return weighed(losses, index, known, (alpha, class_weight), sample_weights, reduction, normaliser)
+
+
+def _smoothed(targets: Tensor, pos_weight: Tensor | float, smoothing: float) -> tuple[Tensor, Tensor]:
+    """Return the soft label and the weight that together weigh ln p and ln (1 - p) as smoothed labels do."""
+    positive, negative = pos_weight * targets, 1.0 - targets
+    weight = positive + negative
+    return ((1.0 - smoothing / 2) * positive + smoothing / 2 * negative) / weight, weight
