@@ -14,6 +14,7 @@ from equipoise.balance.corrections import (
     SmoothingCorrection,
     measured_weights,
 )
+from equipoise.balance.frontier import Frontier, FrontierPoint, frontier
 from equipoise.balance.ledger import FocalCorrection, Ledger
 from equipoise.balance.plan import SamplingPlan
 from equipoise.balance.sampling import plan_heuristic, plan_sampling
@@ -31,6 +32,8 @@ __all__ = [
     "Deferred",
     "DistributionBalancedCorrection",
     "FocalCorrection",
+    "Frontier",
+    "FrontierPoint",
     "Ledger",
     "LogitAdjustment",
     "MarginCorrection",
@@ -38,6 +41,7 @@ __all__ = [
     "SmoothingCorrection",
     "WeightsTable",
     "class_weights",
+    "frontier",
     "measured_weights",
     "plan_heuristic",
     "plan_sampling",

@@ -81,12 +81,26 @@ def plan_sampling(
         >>> round(float(np.exp(plan.log_odds_shift[0])), 6), round(plan.effective_sample_size, 4)
         (3.0, 0.75)
     """
-    strength = 1.0 if strength is None else check_number(
-        strength, argument="strength", function=_FUNCTION, at_least=0.0, at_most=1.0
+    return plan_combinations(
+        labels, combine_labels(labels), target, strength=1.0 if strength is None else strength, max_repeats=max_repeats,
+        negatives_share=negatives_share, draws=draws,
     )  # fmt: skip
+
+
+def plan_combinations(
+    labels: Labels,
+    found: Combinations,
+    target: Target,
+    *,
+    strength: float,
+    max_repeats: float | None,
+    negatives_share: float | str | None,
+    draws: int | None,
+) -> SamplingPlan:
+    """Return `plan_sampling` of labels whose combinations are known already."""
+    strength = check_number(strength, argument="strength", function=_FUNCTION, at_least=0.0, at_most=1.0)
     epoch = _checked_draws(labels, draws)
     cap = _checked_cap(max_repeats, epoch, len(labels))
-    found = combine_labels(labels)
     wanted = read_target(target, strength, labels.task, labels.classes, found, labels.source)
     negatives = _checked_negatives(negatives_share, strength, labels, found, cap)
     solution, dual = solve_plan(found, wanted, negatives, cap)
@@ -138,8 +152,14 @@ def plan_heuristic(labels: Labels, name: str, *, draws: int | None = None, thres
         >>> plan.sample_weights.round(4).tolist()
         [0.1429, 0.1429, 0.1429, 0.5714]
     """
+    return heuristic_combinations(labels, combine_labels(labels), name, draws, threshold)
+
+
+def heuristic_combinations(
+    labels: Labels, found: Combinations, name: str, draws: int | None, threshold: float = 1e-3
+) -> SamplingPlan:
+    """Return `plan_heuristic` of labels whose combinations are known already."""
     epoch = _checked_draws(labels, draws)
-    found = combine_labels(labels)
     ratios = heuristic_ratios(name, labels, found, threshold)
     return SamplingPlan(
         task=labels.task,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from equipoise._lazy import load_late
 
 if TYPE_CHECKING:
+    from equipoise.report.frontier_plot import plot_frontier as plot_frontier
     from equipoise.report.overview import plot_run as plot_run
     from equipoise.report.plots import plot_census as plot_census
     from equipoise.report.plots import plot_learning_curves as plot_learning_curves
@@ -31,6 +32,7 @@ _HOME = {
     "metrics_table": "tables",
     "next_steps": "summary",
     "plot_census": "plots",
+    "plot_frontier": "frontier_plot",
     "plot_learning_curves": "plots",
     "plot_precision_recall": "plots",
     "plot_reliability": "plots",
@@ -48,6 +50,7 @@ __all__ = [
     "metrics_table",
     "next_steps",
     "plot_census",
+    "plot_frontier",
     "plot_learning_curves",
     "plot_precision_recall",
     "plot_reliability",
