@@ -15,8 +15,10 @@ from equipoise.balance.corrections import (
     measured_weights,
 )
 from equipoise.balance.frontier import Frontier, FrontierPoint, frontier
+from equipoise.balance.gradient import GradientShares, gradient_shares
 from equipoise.balance.ledger import FocalCorrection, Ledger
 from equipoise.balance.plan import SamplingPlan
+from equipoise.balance.preflight import Preflight, PreflightError, preflight
 from equipoise.balance.sampling import plan_heuristic, plan_sampling
 from equipoise.balance.table import WeightsTable, weights_table
 from equipoise.balance.weights import ClassWeights, class_weights
@@ -34,16 +36,21 @@ __all__ = [
     "FocalCorrection",
     "Frontier",
     "FrontierPoint",
+    "GradientShares",
     "Ledger",
     "LogitAdjustment",
     "MarginCorrection",
+    "Preflight",
+    "PreflightError",
     "SamplingPlan",
     "SmoothingCorrection",
     "WeightsTable",
     "class_weights",
     "frontier",
+    "gradient_shares",
     "measured_weights",
     "plan_heuristic",
     "plan_sampling",
+    "preflight",
     "weights_table",
 ]

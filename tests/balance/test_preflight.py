@@ -1,0 +1,231 @@
+"""Pre-flight: good samplers pass, planted broken ones fail with a message that names the cause."""
+
+from __future__ import annotations
+
+import json
+from itertools import chain, islice
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import BatchSampler, DistributedSampler, RandomSampler, WeightedRandomSampler
+
+from equipoise._checks import ArgumentError
+from equipoise.balance import class_weights, plan_sampling
+from equipoise.balance.preflight import Preflight, PreflightError, preflight
+from equipoise.labels import Labels, count_labels
+from equipoise.samplers import PlanBatchSampler, PlanSampler
+
+ROWS = 20_000
+CLASSES = ("Common", "Seldom", "Rare")
+
+
+def make_labels(rows: int = ROWS, *, grouped: bool = False) -> Labels:
+    rng = np.random.default_rng(0)
+    values = (rng.random((rows, 3)) < [0.3, 0.05, 0.01]).astype(np.float32)
+    if grouped:
+        values = values[np.lexsort(values.T)]
+    return Labels("multilabel", CLASSES, values, np.arange(rows))
+
+
+LABELS = make_labels()
+PLAN = plan_sampling(LABELS, "uniform", max_repeats=50)
+WEIGHTS = torch.as_tensor(PLAN.sample_weights)
+
+
+def weighted(seed: int, weights=WEIGHTS, draws: int = ROWS, replacement: bool = True):
+    return WeightedRandomSampler(weights, draws, replacement, generator=torch.Generator().manual_seed(seed))
+
+
+GOOD = {
+    "plan": lambda: PlanSampler(PLAN, rank=0, world=1),
+    "in turn": lambda: PlanSampler(PLAN, rank=0, world=1, replacement=False),
+    "batches": lambda: PlanBatchSampler(PlanSampler(PLAN, rank=0, world=1), 32),
+    "torch": lambda: weighted(1),
+    "torch batches": lambda: BatchSampler(weighted(2), 32, drop_last=False),
+    "array": lambda: PlanSampler(PLAN, rank=0, world=1).indices(0),
+    "list": lambda: PlanSampler(PLAN, rank=0, world=1).indices(0).tolist(),
+    "ranks": lambda: [PlanSampler(PLAN, rank=rank, world=4) for rank in range(4)],
+    "ranks in turn": lambda: [PlanSampler(PLAN, rank=rank, world=2, replacement=False) for rank in range(2)],
+    "ranks as arrays": lambda: [PlanSampler(PLAN, rank=rank, world=2).indices(0) for rank in range(2)],
+    "generator": lambda: map(int, PlanSampler(PLAN, rank=0, world=1).indices(0)),
+}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_good_samplers_pass(name):
+    found = preflight(GOOD[name](), LABELS, plan=PLAN, batch_size=32, strict=True)
+    assert found.passed
+    assert found.p_value > 1e-3
+    np.testing.assert_allclose(found.drawn_rates, PLAN.expected_prevalence, rtol=0.08)
+    assert found.distinct_expected == pytest.approx(PLAN.distinct_rows, rel=1e-6) or found.ranks > 1
+    assert found.effective_expected == pytest.approx(PLAN.effective_sample_size)
+    if "turn" not in name:
+        assert found.distinct_drawn == pytest.approx(PLAN.distinct_rows, rel=0.03)
+        assert found.effective_drawn == pytest.approx(PLAN.effective_sample_size, rel=0.1)
+        # Batches without a positive: the formula and what was seen.
+        error = 5 * np.sqrt(found.empty_expected * (1 - found.empty_expected) / found.batches) + 1e-3
+        assert np.all(np.abs(found.empty_drawn - found.empty_expected) < error)
+
+
+def shards(kind: str):
+    for rank in range(2):
+        rows = np.arange(rank, ROWS, 2) if kind == "strided" else np.arange(rank * ROWS // 2, (rank + 1) * ROWS // 2)
+        yield Mapped(weighted(rank, WEIGHTS[rows], ROWS // 2), rows)
+
+
+class Mapped:
+    def __init__(self, sampler, rows):
+        self.sampler, self.rows = sampler, rows
+
+    def __iter__(self):
+        return (int(self.rows[place]) for place in self.sampler)
+
+
+class Frozen:
+    """The same rows in every epoch, in another order or not."""
+
+    def __init__(self, shuffled: bool):
+        self.rows, self.shuffled, self.epoch = PlanSampler(PLAN, rank=0, world=1).indices(0), shuffled, 0
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
+
+    def __iter__(self):
+        order = np.random.default_rng(self.epoch if self.shuffled else 0).permutation(len(self.rows))
+        return iter(self.rows[order].tolist())
+
+
+SORTED = make_labels(grouped=True)
+BROKEN = {
+    "all weight on one class": (lambda: weighted(0, torch.as_tensor(LABELS.values[:, 2])), "plan", "weight is on Rare"),
+    "labels shifted by one row": (lambda: weighted(0, WEIGHTS.roll(1)), "plan", "shifted against each other by 1 row:"),
+    "labels shifted back": (lambda: weighted(0, WEIGHTS.roll(-1)), "plan", "shifted against each other by 1 row:"),
+    "labels shifted by two": (lambda: weighted(0, WEIGHTS.roll(2)), "plan", "shifted against each other by 2 rows"),
+    "inside each rank's shard": (lambda: list(shards("halves")), "ranks", "draws inside a shard of its own"),
+    "inside strided shards": (lambda: list(shards("strided")), "ranks", "rank 0 draws one row in 2 only"),
+    "shards of a distributed sampler": (
+        lambda: [DistributedSampler(LABELS, 2, rank, shuffle=False) for rank in range(2)], "ranks", "shard of its own",
+    ),
+    "identical ranks": (lambda: [weighted(3), weighted(3)], "ranks", "Ranks 0 and 1 draw the same rows"),
+    "no plan followed": (lambda: RandomSampler(LABELS, replacement=True), "plan", "ignores the plan"),
+    "shuffle only": (lambda: RandomSampler(LABELS), "plan", "ignores the plan"),
+    "weights of other rows": (
+        lambda: weighted(0, WEIGHTS[torch.randperm(ROWS, generator=torch.Generator().manual_seed(5))]),
+        "plan", "the weights belong to other rows",
+    ),
+    "without replacement": (lambda: weighted(0, draws=ROWS // 2, replacement=False), "repeats", "No row is drawn"),
+    "out of range": (lambda: PlanSampler(PLAN, rank=0, world=1).indices(0) + 99, "rows", "no row of the table: it"),
+    "epochs repeat": (lambda: Frozen(False), "epochs", "same rows in the same order"),
+    "rows frozen": (lambda: Frozen(True), "epochs", "only their order changes"),
+    "ranks of other shares": (
+        lambda: [PlanSampler(PLAN, rank=0, world=2), RandomSampler(LABELS, replacement=True)],
+        "ranks", "Ranks draw different shares",
+    ),
+    "other plan": (
+        lambda: PlanSampler(plan_sampling(LABELS, "uniform", strength=0.5), rank=0, world=1), "plan", "furthest off is",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_planted_faults_are_named(name):
+    sampler, check, cause = BROKEN[name]
+    torch.manual_seed(0)
+    found = preflight(sampler(), LABELS, plan=PLAN, batch_size=32)
+    failed = {one.name: one.message for one in found.checks if one.passed is False}
+    assert check in failed, found
+    assert cause in failed[check]
+    torch.manual_seed(0)
+    with pytest.raises(PreflightError, match="Pre-flight failed"):
+        preflight(sampler(), LABELS, plan=PLAN, batch_size=32, strict=True)
+
+
+def test_the_message_of_a_fault_names_it_alone():
+    for name in ("identical ranks", "epochs repeat"):
+        found = preflight(BROKEN[name][0](), LABELS, plan=PLAN, batch_size=32)
+        assert len(found.failures) == 1, found
+
+
+def test_rows_sorted_by_label_are_found():
+    found = preflight(np.arange(ROWS), SORTED, batch_size=32)
+    assert "come in runs" in found.failures[0]
+    assert preflight(np.arange(ROWS), LABELS, batch_size=32).passed
+
+
+def test_distributed_samplers_are_no_shards():
+    ranks = [DistributedSampler(LABELS, 2, rank, shuffle=True) for rank in range(2)]
+    assert preflight(ranks, LABELS, batch_size=32).passed
+
+
+def test_false_alarms_are_rare():
+    failed = sum(
+        not preflight(PlanSampler(PLAN, seed=seed, rank=0, world=1), LABELS, plan=PLAN, batch_size=32).passed
+        for seed in range(40)
+    )
+    assert failed <= 1
+
+
+def test_row_weights_of_another_maker():
+    found = preflight(weighted(1), LABELS, plan=PLAN.sample_weights, batch_size=32)
+    assert found.passed
+    assert found.repeats_expected == pytest.approx(PLAN.repeats)
+    assert found.effective_expected == pytest.approx(PLAN.effective_sample_size)
+
+
+def test_a_sampler_stays_where_it_stands():
+    sampler = PlanSampler(PLAN, rank=0, world=1)
+    sampler.resume(3, 100)
+    preflight(sampler, LABELS, plan=PLAN, batch_size=32)
+    np.testing.assert_array_equal(list(sampler), sampler.indices(3, 100))
+
+
+def test_long_and_endless_samplers_are_cut(monkeypatch):
+    monkeypatch.setattr("equipoise.balance._draws._LONGEST", 5_000)
+
+    def endless():
+        sampler = PlanSampler(PLAN, rank=0, world=1)
+        return chain.from_iterable(sampler.indices(epoch).tolist() for epoch in range(10**9))
+
+    found = preflight(endless(), LABELS, plan=PLAN, batch_size=32, batches=200)
+    assert found.draws == 6_400
+    assert len(list(islice(endless(), 3))) == 3
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass"])
+def test_other_tasks_and_unknown_labels(task):
+    values = np.where(np.random.default_rng(1).random(5_000) < 0.1, 1, 0).astype(np.float32)
+    values[::50] = np.nan
+    labels = Labels(task, ("yes",) if task == "binary" else ("no", "yes"), values, np.arange(5_000))
+    plan = plan_sampling(labels)
+    found = preflight(PlanSampler(plan, rank=0, world=1), labels, plan=plan, batch_size=16, strict=True)
+    assert found.drawn_rates[-1] == pytest.approx(0.49, abs=0.02)
+    assert "x" not in found.class_rows()
+
+
+def test_stored_and_read_again():
+    weights = class_weights(count_labels(LABELS), "sqrt")
+    for sampler, plan in ((PlanSampler(PLAN, rank=0, world=1), PLAN), (np.arange(ROWS), None)):
+        found = preflight(sampler, LABELS, plan=plan, batch_size=32, weights=weights)
+        again = Preflight.from_dict(json.loads(json.dumps(found.to_dict(), allow_nan=False)))
+        assert str(again) == str(found)
+        assert again.to_dict() == found.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"plan": np.ones(5)}, "weights for 20,000 rows of labels"),
+        ({"plan": plan_sampling(make_labels(100))}, "a plan for 100 rows of"),
+        ({"batch_size": None}, "needs `batch_size`"),
+        ({"batch_size": 0}, "`batch_size` of preflight must be at least 1"),
+        ({"sampler": []}, "got no sampler"),
+        ({"sampler": iter(())}, "yields nothing"),
+        ({"sampler": np.array([0.5])}, "must yield row numbers"),
+        ({"plan": np.zeros(ROWS)}, "at least 0 and not all 0"),
+    ],
+)
+def test_what_is_refused(change, message):
+    given = {"sampler": np.arange(ROWS), "plan": None, "batch_size": 32} | change
+    with pytest.raises(ArgumentError, match=message):
+        preflight(given.pop("sampler"), LABELS, **given)
