@@ -54,14 +54,13 @@ def demo(
 
 
 def _save(table: Path, path: Path) -> None:
-    from equipoise._files import replacing
+    from equipoise._files import write_text
     from equipoise.labels import read_table
 
     if path.exists():
         raise ArgumentError(f"{path} exists. Choose another name for --save.")
     frame = read_table(table)
-    with replacing(path) as temporary:
-        frame.write_csv(temporary)
+    write_text(path, frame.write_csv())
     console().print(f"{len(frame):,} rows written to {path}")
 
 

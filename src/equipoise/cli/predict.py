@@ -34,10 +34,9 @@ def predict(
     for note in found.notes:
         console(stderr=True).print(note)
     if out is not None:
-        from equipoise._files import replacing
+        from equipoise.scores import write_frame
 
-        with replacing(out) as temporary:
-            frame.write_csv(temporary) if out.suffix == ".csv" else frame.write_parquet(temporary)
+        write_frame(frame, out)
     if json:
         print_json(frame.to_dicts())
     elif out is not None:

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from equipoise.scores.record import KINDS, ROLES, TASKS, Decisions, Scores
-from equipoise.scores.table import read_scores, write_scores
+from equipoise.scores.table import read_scores, write_frame, write_scores
 
-__all__ = ["KINDS", "ROLES", "TASKS", "Decisions", "Scores", "read_scores", "write_scores"]
+__all__ = ["KINDS", "ROLES", "TASKS", "Decisions", "Scores", "read_scores", "write_frame", "write_scores"]

@@ -8,13 +8,14 @@ without a single entry declares that rows are independent; ``--groups none`` doe
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from equipoise._checks import ArgumentError, DataError, check_one_of, listed, nearest
-from equipoise._files import replacing
+from equipoise._files import write_bytes
 from equipoise.scores.record import ROLES, TASKS, Scores
 
 if TYPE_CHECKING:
@@ -52,11 +53,23 @@ def write_scores(scores: Scores, path: str | Path) -> None:
     values = scores.value_table()
     columns |= {f"{prefix}{name}": values[:, index] for index, name in enumerate(scores.classes)}
     table = pl.DataFrame(columns)
-    with replacing(path) as temporary:
-        if suffix == ".csv":
-            table.write_csv(temporary)
-        else:
-            table.write_parquet(temporary)
+    write_frame(table, path)
+
+
+def write_frame(table: pl.DataFrame, path: str | Path) -> None:
+    """Write a table as CSV (.csv) or else Parquet, all of it or nothing.
+
+    It is made in memory first: of a full disk, polars says so in an error of its own kind.
+
+    Raises:
+        RunError: the folder cannot be written to, or the disk is full.
+    """
+    content = io.BytesIO()
+    if Path(path).suffix.lower() == ".csv":
+        table.write_csv(content)
+    else:
+        table.write_parquet(content)
+    write_bytes(path, content.getvalue())
 
 
 def _label_columns(scores: Scores) -> dict[str, Any]:
