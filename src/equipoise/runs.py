@@ -103,19 +103,29 @@ class Run:
                 newer version, the folder is something else, or the disk is full.
         """
         path = Path(path)
-        if resume and overwrite:
-            raise ArgumentError("`resume` and `overwrite` of Run.create cannot both be asked for. Choose one.")
-        _require_run_or_nothing(path)
+        cls.require_free(path, resume=resume, overwrite=overwrite)
         replaces = None
         if (path / "run.json").exists():
             if resume:
                 return cls._resume(path, recipe)
-            if not overwrite:
-                raise RunError(_already_there(path))
             replaces = _set_aside(path)
         if recipe is None:
             raise RunError(f"{path} holds no run to resume. Give a recipe to begin one.")
         return cls._begin(path, recipe, replaces)
+
+    @staticmethod
+    def require_free(path: str | Path, *, resume: bool = False, overwrite: bool = False) -> None:
+        """Raise where `create` would not begin, before any work is done for it.
+
+        Raises:
+            RunError: there is a run, or something else, and neither `resume` nor `overwrite` says what to do.
+        """
+        if resume and overwrite:
+            raise ArgumentError("`resume` and `overwrite` of Run.create cannot both be asked for. Choose one.")
+        path = Path(path)
+        _require_run_or_nothing(path)
+        if (path / "run.json").exists() and not (resume or overwrite):
+            raise RunError(_already_there(path))
 
     @classmethod
     def _begin(cls, path: Path, recipe: _Writable, replaces: str | None) -> Run:

@@ -91,3 +91,25 @@ def test_a_finished_run_is_not_overwritten_unless_told(table: Path, tmp_path: Pa
     assert "holds a finished run" in said
     assert "--overwrite" in said
     assert (out / "model.safetensors").read_bytes() == before
+
+
+def test_a_run_that_is_there_is_said_before_anything_is_read(table: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text('{"format": 1, "equipoise": "0.1.0", "recipe": "table"}')
+    said = _start(table, tmp_path / "run").communicate(timeout=120)[0].decode()
+    assert "holds an unfinished run. Go on with --resume" in said
+    assert "features" not in said
+
+
+def test_ctrl_c_says_how_to_go_on(table: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    process = _start(table, out, "--set", "training.epochs=100000", "--set", "training.patience=null")
+    for _ in range(600):
+        if (out / "events.jsonl").exists() and (out / "events.jsonl").stat().st_size:
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=120)[0].decode()
+    assert process.returncode == 130
+    assert f"Stopped. The same command with --out {out} --resume goes on where it was." in said
+    assert "Traceback" not in said

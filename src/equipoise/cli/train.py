@@ -76,7 +76,14 @@ def train(
         raise ArgumentError("--resume needs the run folder to go on with. Give it with --out.")
     if made and not json:
         console().print(recipe.to_yaml(brief=True))
-    run = run_training(recipe, out=out, resume=resume, overwrite=overwrite)
+    from equipoise.runs import next_run_path
+
+    out = out or next_run_path(recipe.name)
+    try:
+        run = run_training(recipe, out=out, resume=resume, overwrite=overwrite)
+    except KeyboardInterrupt:
+        console(stderr=True).print(f"Stopped. The same command with --out {out} --resume goes on where it was.")
+        raise SystemExit(130) from None
     if json:
         print_json({"run": str(run.path), "metrics": run.read_record("metrics")})
         return

@@ -57,6 +57,8 @@ def train(
     """
     watch = watch or Silent()
     workers = _join_workers()
+    if workers.rank == 0 and out is not None:
+        Run.require_free(out, resume=resume, overwrite=overwrite)
     torch.set_num_threads(1 if recipe.training.threads == "auto" else int(recipe.training.threads))
     torch.use_deterministic_algorithms(recipe.training.deterministic)
     prepared = prepare(recipe)
