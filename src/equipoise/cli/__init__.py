@@ -17,6 +17,7 @@ COMMANDS = {
     "census": "Count classes, label combinations, unknowns and groups in a table of labels.",
     "weights": "Show every weighting scheme side by side, and say what each weight does.",
     "plan": "Plan how often each row is drawn, and show what balance costs.",
+    "preflight": "Prove what a sampler will draw before the first step.",
     "split": "Split rows into train, validation and test with groups kept whole.",
     "train": "Train from a table or a recipe, fit thresholds, judge on the test role.",
     "decide": "Fit thresholds on validation scores from any model.",

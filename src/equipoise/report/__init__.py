@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from equipoise.report.plots import plot_reliability as plot_reliability
     from equipoise.report.plots import plot_roc as plot_roc
     from equipoise.report.plots import plot_thresholds as plot_thresholds
+    from equipoise.report.preflight_plots import plot_preflight as plot_preflight
     from equipoise.report.summary import next_steps as next_steps
     from equipoise.report.summary import summarise as summarise
     from equipoise.report.tables import census_table as census_table
@@ -35,6 +36,7 @@ _HOME = {
     "plot_frontier": "frontier_plot",
     "plot_learning_curves": "plots",
     "plot_precision_recall": "plots",
+    "plot_preflight": "preflight_plots",
     "plot_reliability": "plots",
     "plot_roc": "plots",
     "plot_run": "overview",
@@ -53,6 +55,7 @@ __all__ = [
     "plot_frontier",
     "plot_learning_curves",
     "plot_precision_recall",
+    "plot_preflight",
     "plot_reliability",
     "plot_roc",
     "plot_run",

@@ -11,6 +11,7 @@ _HOME = {
     "IndexStream": "stream",
     "PlanBatchSampler": "loader",
     "PlanSampler": "loader",
+    "RankStream": "stream",
 }
 
 __all__ = sorted(_HOME)  # noqa: PLE0605

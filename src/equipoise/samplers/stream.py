@@ -24,11 +24,11 @@ class Planned(Protocol):
     """What a stream needs of a sampling plan: which rows are alike, and how often one of each kind is drawn."""
 
     @property
-    def combination_codes(self) -> NDArray[np.integer]: ...  # noqa: D102
+    def combination_codes(self) -> NDArray[Any] | None: ...  # noqa: D102
     @property
-    def combination_counts(self) -> NDArray[np.integer]: ...  # noqa: D102
+    def combination_counts(self) -> NDArray[Any]: ...  # noqa: D102
     @property
-    def combination_weights(self) -> NDArray[np.floating]: ...  # noqa: D102
+    def combination_weights(self) -> NDArray[Any]: ...  # noqa: D102
     @property
     def draws(self) -> int: ...  # noqa: D102
 
@@ -82,7 +82,7 @@ class IndexStream:
         self.draws = int(check_number(plan.draws if draws is None else draws, argument="draws",
                                       function="IndexStream", at_least=1))  # fmt: skip
         counts, weights = np.asarray(plan.combination_counts, np.int64), np.asarray(plan.combination_weights, float)
-        codes = np.asarray(plan.combination_codes)
+        codes = np.asarray(plan.require_rows() if hasattr(plan, "require_rows") else plan.combination_codes)
         _check_plan(codes, counts, weights)
         self.rows = len(codes)
         self._counts = counts
@@ -173,6 +173,34 @@ class IndexStream:
         for part in (repr(settings).encode(), self._counts.tobytes(), self._shares.round(15).tobytes()):
             digest.update(part)
         return digest.hexdigest()
+
+
+class RankStream:
+    """The draws of one of `world` processes, epoch by epoch, without torch: `set_epoch`, then iterate.
+
+    Args:
+        stream: what all processes share.
+        rank: which of them this is, from 0.
+        world: how many they are.
+    """
+
+    def __init__(self, stream: IndexStream, rank: int = 0, world: int = 1) -> None:
+        self.stream, self.rank, self.world, self.epoch = stream, rank, world, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw `epoch` in the next pass."""
+        self.epoch = int(epoch)
+
+    def __len__(self) -> int:
+        return int(np.ceil(self.stream.draws / self.world))
+
+    def __iter__(self) -> Iterator[int]:
+        for begin in range(0, len(self), _ROWS_AT_ONCE):
+            end = min(begin + _ROWS_AT_ONCE, len(self))
+            rows = self.stream.indices(
+                self.epoch, self.rank + begin * self.world, self.rank + end * self.world, self.world
+            )
+            yield from rows.tolist()
 
 
 def group_rows(codes: NDArray[np.integer], counts: Rows) -> tuple[NDArray[Any], Rows]:

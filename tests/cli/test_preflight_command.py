@@ -1,0 +1,61 @@
+"""`equipoise preflight`: the table, the verdict, other samplers' rows, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "equipoise", "preflight", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def table(tmp_path):
+    path = tmp_path / "labels.csv"
+    rows = ["common,rare", *(f"{int(row % 3 == 0)},{int(row % 40 == 0)}" for row in range(2_000))]
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+def test_a_plan_is_proved(table, tmp_path):
+    figure = tmp_path / "four.png"
+    done = run(table, "--labels", "common,rare", "--task", "multilabel", "--ranks", 2, "--strict", "--figure", figure)
+    assert done.returncode == 0, done.stderr
+    assert "Passed: rows, plan, ranks, epochs, repeats, batches." in done.stdout
+    assert figure.exists()
+
+
+def test_rows_of_another_sampler(table, tmp_path):
+    natural = tmp_path / "rows.txt"
+    natural.write_text("\n".join(map(str, np.random.default_rng(0).integers(0, 2_000, 20_000))))
+    given = (table, "--labels", "common,rare", "--task", "multilabel", "--indices", natural)
+    done = run(*given, "--json")
+    assert done.returncode == 0, done.stderr
+    judged = json.loads(done.stdout)
+    assert [check["name"] for check in judged["checks"] if check["passed"] is False] == ["plan"]
+    done = run(*given, "--strict")
+    assert done.returncode == 2
+    assert "Failed: The draws do not agree with the plan" in done.stdout
+    assert "the sampler ignores the plan" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--indices", "none.txt"], "none.txt could not be read"),
+        (["--initial", "zero"], '`--initial` must be "half" or "prevalence"'),
+        (["--ranks", 0], "`--ranks` of preflight must be at least 1"),
+        (["--weights", "squrt"], 'Did you mean "sqrt"?'),
+    ],
+)
+def test_what_is_refused(table, arguments, message):
+    done = run(table, "--labels", "common,rare", "--task", "multilabel", *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
