@@ -34,6 +34,7 @@ REACHED = 1e-8  # root mean square of relative gaps below which a target counts 
 SLACK = 0.01
 # A gap as large as this at the greatest stiffness would need weights of exp(-1000): no weights meet the target.
 _HOPELESS = 1e-3
+_TRACE = 1e-10
 _MOST_STEPS = 5_000  # a problem takes 20 to 100
 
 _Stage: TypeAlias = tuple[float, float, NDArray[np.float64]]  # stiffness, gap, dual
@@ -92,6 +93,8 @@ def solve(goal: Goal, slack: float = SLACK) -> Solution:
     them); one point more of gap keeps nearly all.
     """
     path = _Path(goal)
+    if goal.cap <= 1.0 + 1e-12:  # every row exactly as often as every other
+        return path.solution(path.gap)
     stages = []
     for stiffness in _STIFFNESS:
         path.advance(stiffness)
@@ -104,7 +107,7 @@ def solve(goal: Goal, slack: float = SLACK) -> Solution:
     if path.gap <= REACHED:
         return path.solution(0.0)
     least = min(path.gap, stages[-1][1])
-    near = next(place for place, stage in enumerate(stages) if stage[1] <= least + slack)
+    near = next((place for place, stage in enumerate(stages) if stage[1] <= least + slack), len(stages) - 1)
     return _soften(path, stages[max(near - 1, 0)], stages[near], least, slack)
 
 
@@ -154,8 +157,10 @@ class _Path:
 
     def advance(self, stiffness: float, *, centred: bool = False) -> None:
         """Minimise the dual with this stiffness by Newton's method, from where the path stands."""
-        ridge = np.where(self.soft, 1.0 / stiffness, 0.0)
-        centre = self.dual.copy() if centred else np.zeros_like(self.dual)
+        # Where all weights are capped the dual is flat along the conditions that hold always: a trace of ridge, centred
+        # where the path stands and so without bias in the end, keeps the step finite.
+        ridge = np.where(self.soft, 1.0 / stiffness, _TRACE)
+        centre = np.where(self.soft & (not centred), 0.0, self.dual)
         value, slope, bend = self._dual(self.dual, ridge, centre)
         least, idle = np.inf, 0
         while idle < 3 and self.steps < _MOST_STEPS:
@@ -165,6 +170,9 @@ class _Path:
             least = min(least, largest)
             step = _newton_step(bend, slope)
             length = self._length(step, value, float(slope @ step), ridge, centre)
+            if length < 0.01:  # along what is capped the dual is straight, and a Newton step has no end
+                step = _newton_step(self._bend(self.dual, np.inf, ridge), slope)
+                length = self._length(step, value, float(slope @ step), ridge, centre)
             if largest <= 1e-15 or length == 0.0:
                 break
             self.dual = self.dual + length * step
@@ -194,13 +202,18 @@ class _Path:
         return float(self.goal.masses @ inside - dual @ self.level + 0.5 * ridge @ (dual - centre) ** 2)
 
     def _dual(self, dual: Floats, ridge: Floats, centre: Floats) -> tuple[float, Floats, Floats]:
-        """Return the dual, its gradient and its Hessian; capped combinations do not bend it."""
-        score, limit = self.features @ dual, np.log(self.goal.cap)
-        drawn = self.goal.masses * np.exp(np.minimum(score, limit))
+        """Return the dual, its gradient and its Hessian."""
+        limit = np.log(self.goal.cap)
+        drawn = self.goal.masses * np.exp(np.minimum(self.features @ dual, limit))
         slope = drawn @ self.features - self.level + ridge * (dual - centre)
+        return self._value(dual, ridge, centre), slope, self._bend(dual, limit, ridge)
+
+    def _bend(self, dual: Floats, limit: float, ridge: Floats) -> Floats:
+        """Return the Hessian: combinations beyond `limit` do not bend it."""
+        score = self.features @ dual
+        drawn = self.goal.masses * np.exp(np.minimum(score, np.log(self.goal.cap)))
         free = np.where(score <= limit, drawn, 0.0)
-        bend = (self.features * free[:, None]).T @ self.features + np.diag(ridge)
-        return self._value(dual, ridge, centre), slope, bend
+        return np.asarray((self.features * free[:, None]).T @ self.features + np.diag(ridge))
 
 
 def _newton_step(bend: Floats, slope: Floats) -> NDArray[np.float64]:
