@@ -45,7 +45,7 @@ def ours(rows: Rows, batch: int, epochs: int) -> None:
     settings = TrainingSettings(epochs=epochs, patience=None, batch_size=batch)
     phases = [Phase(make_loss("bce", "multilabel", has_unknowns=False))]
     fit = Fit(model(), phases, rows, rows.part(0, 1), settings, batch_size=batch, seed=0, higher_is_better=False)
-    fit.run(lambda _: 0.0, lambda *_: None, lambda _: None)
+    fit.run(lambda *_: 0.0, lambda *_: None, lambda _: None)
 
 
 def bare(rows: Rows, batch: int, epochs: int, *, fused: bool = False) -> None:

@@ -64,7 +64,7 @@ def _run(fit: Fit, cut: int | None = None) -> tuple[dict[str, torch.Tensor], str
             raise CutError
 
     with contextlib.suppress(CutError):
-        fit.run(lambda logits: float(np.square(logits).mean()), lambda *_: None, after_step)
+        fit.run(lambda logits, _: float(np.square(logits).mean()), lambda *_: None, after_step)
     return kept
 
 
@@ -108,7 +108,7 @@ def test_every_row_is_seen_once_an_epoch_for_any_size() -> None:
 def test_a_metric_that_is_nan_never_counts_as_an_improvement_and_never_stops_the_training() -> None:
     fit = _fit(epochs=6)
     values = iter([math.nan, 0.5, math.nan, 0.4, math.nan, 0.6])
-    fit.run(lambda _: next(values), lambda *_: None, lambda _: None)
+    fit.run(lambda *_: next(values), lambda *_: None, lambda _: None)
     assert fit.progress.epoch == 6
     assert fit.progress.best_epoch == 4
     assert fit.progress.best_value == 0.4
@@ -121,13 +121,13 @@ def test_the_best_epoch_is_what_is_left_in_the_model() -> None:
     def report(fit: Fit, *_: object) -> None:
         seen.append({name: tensor.clone() for name, tensor in fit.judged.state_dict().items()})
 
-    fit.run(lambda _: next(values), report, lambda _: None)
+    fit.run(lambda *_: next(values), report, lambda _: None)
     assert all(torch.equal(tensor, seen[1][name]) for name, tensor in fit.model.state_dict().items())
 
 
 def test_patience_counts_epochs_without_gain() -> None:
     fit = _fit(epochs=50, patience=3)
-    fit.run(lambda _: 1.0, lambda *_: None, lambda _: None)
+    fit.run(lambda *_: 1.0, lambda *_: None, lambda _: None)
     assert fit.progress.epoch == 4
 
 
@@ -154,7 +154,7 @@ def test_half_precision_trains_and_resumes(precision: str) -> None:
 
 def test_the_rate_in_the_record_is_the_rate_that_is_used() -> None:
     fit, rates = _fit(schedule="cosine", learning_rate=0.01, epochs=2), []
-    fit.run(lambda _: 1.0, lambda fit, *_: rates.append(fit.record()["learning_rate"]), lambda _: None)
+    fit.run(lambda *_: 1.0, lambda fit, *_: rates.append(fit.record()["learning_rate"]), lambda _: None)
     steps = fit.steps_per_epoch
     expected = [0.01 * 0.5 * (1 + math.cos(math.pi * step / (2 * steps))) for step in (steps, 2 * steps)]
     assert rates == pytest.approx(expected)
@@ -170,6 +170,6 @@ def test_epochs_before_the_last_phase_are_never_the_best_and_learn_under_their_o
 
     fit.phases = (fit.phases[0], Phase(make_loss("bce", "multilabel"), order, from_epoch=4))
     values = iter([0.1, 0.1, 0.1, 0.9, 0.8, 0.85])
-    fit.run(lambda _: next(values), lambda *_: None, lambda _: None)
+    fit.run(lambda *_: next(values), lambda *_: None, lambda _: None)
     assert drawn == [3, 4, 5]
     assert fit.progress.best_epoch == 5

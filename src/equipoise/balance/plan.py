@@ -117,6 +117,29 @@ class SamplingPlan:
             )
         return self.combination_codes
 
+    def for_rows(self, rows: NDArray[np.int64]) -> SamplingPlan:
+        """Return the plan for some of its rows: relative to each other they are drawn as often as before.
+
+        So the log-odds shift is the same; draws per epoch fall with the number of rows.
+
+        Raises:
+            ArgumentError: none of these rows is ever drawn.
+        """
+        codes = self.require_rows()[rows]
+        counts = np.bincount(codes, minlength=len(self.combination_counts)).astype(np.int64)
+        there = counts > 0
+        mass = float(counts @ self.combination_weights)
+        if mass <= 0:
+            raise ArgumentError("None of these rows is drawn by the plan. Give rows that it draws, or plan for them.")
+        return replace(
+            self,
+            combination_labels=self.combination_labels[there],
+            combination_counts=counts[there],
+            combination_weights=self.combination_weights[there] / mass,
+            combination_codes=(np.cumsum(there, dtype=np.int32) - 1)[codes].astype(np.int32),
+            draws=max(1, round(self.draws * len(codes) / self.rows)),
+        )
+
     def with_rows(self, labels: Labels) -> SamplingPlan:
         """Return this plan with the rows of `labels`, the table it was made for (in any order).
 

@@ -33,14 +33,6 @@ def obstacles(recipe: Recipe) -> list[Issue]:
         found.append(("data.table", "names no table. Give one: --set data.table=TABLE.csv"))
     if not recipe.data.labels:
         found.append(("data.labels", 'names no label columns. Give them: --set "data.labels=[a, b, c]"'))
-    if recipe.balance.sampling.method != "none":
-        found.append(
-            (
-                "balance.sampling.method",
-                f"{recipe.balance.sampling.method} is known but not available in this version. "
-                "Set balance.sampling.method: none, and let balance.weights correct the loss instead",
-            )
-        )
     if recipe.split.folds is not None:
         found.append(
             (
@@ -49,8 +41,6 @@ def obstacles(recipe: Recipe) -> list[Issue]:
                 "validation set training.members",
             )
         )
-    if recipe.balance.schedule is not None:
-        found.append(("balance.schedule", "is known but not available in this version. Set balance.schedule: null"))
     return found
 
 
@@ -105,6 +95,12 @@ def _loss_issues(recipe: Recipe) -> Iterator[Issue]:
 
 def _training_issues(recipe: Recipe) -> Iterator[Issue]:
     training, split = recipe.training, recipe.split
+    schedule = recipe.balance.schedule
+    if schedule is not None and schedule.from_epoch > training.epochs:
+        yield (
+            "balance.schedule.from_epoch",
+            f"must be at most training.epochs ({training.epochs}): only epochs from there on can be kept. Lower it",
+        )
     if training.members == 1 and split.file is None and split.fractions[1] == 0:
         yield "split.fractions", "has no validation share, which training.members: 1 needs. Give it one"
     if training.monitor == "qwk" and recipe.data.task not in (None, "ordinal"):

@@ -157,6 +157,7 @@ class SamplingSettings(_Settings):
     max_repeats: Annotated[_Number, Field(ge=1)] | None = None
     negatives_share: _Share | None = None  # of rows without any finding; None keeps the natural share
     replacement: _Switch = True
+    strict: _Switch = False  # a failed pre-flight stops the training before its first step
 
 
 class ScheduleSettings(_Settings):

@@ -76,7 +76,7 @@ class Progress:
 
 
 Logits = NDArray[np.float64]  # (submodels, rows, outputs), as the model gives them
-Judge = Callable[[Logits], float]  # validation logits -> the watched metric
+Judge = Callable[[Logits, int], float]  # validation logits and the epoch (from 1) -> the watched metric
 Report = Callable[["Fit", float], None]  # after every epoch: the fit and its training loss
 
 
@@ -154,7 +154,7 @@ class Fit:
         """Train until the last epoch or until the watched metric has not improved for `patience` epochs.
 
         Args:
-            judge: from validation logits to the watched metric; NaN never counts as an improvement.
+            judge: from validation logits and epoch to the watched metric; NaN never counts as an improvement.
             report: called after each epoch.
             after_step: called after each optimiser step and each epoch; it may store a checkpoint.
 
@@ -165,7 +165,7 @@ class Fit:
         while self.progress.epoch < self.settings.epochs and not self.progress.stopped:
             mean_loss = self._epoch(forward, after_step)
             logits = predict_logits(self.judged, self.validation_rows, self.settings.precision)
-            value = judge(logits)
+            value = judge(logits, self.progress.epoch)
             self.schedule.after_epoch(value)
             self._remember(value)
             report(self, mean_loss)
@@ -389,3 +389,14 @@ def _autocast(device: torch.device, precision: str) -> contextlib.AbstractContex
     if precision == "32":
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=_HALF[precision])
+
+
+def resolve_batch_size(batch_size: int | str, rows: int) -> int:
+    """Return the rows of a batch. "auto": about sixteen steps an epoch, a power of two from 16 to 256.
+
+    >>> resolve_batch_size("auto", 300), resolve_batch_size("auto", 4000), resolve_batch_size(64, 9)
+    (16, 256, 64)
+    """
+    if isinstance(batch_size, int):
+        return batch_size
+    return int(min(256, max(16, 2 ** round(math.log2(max(1, rows) / 16)))))

@@ -22,14 +22,12 @@ from equipoise.scores import Scores
 from equipoise.training.checkpoint import read_checkpoint, write_checkpoint
 from equipoise.training.combine import make_scores, natural_logits
 from equipoise.training.guard import Guard
-from equipoise.training.loop import Fit, Logits, Phase, Rows, Workers, predict_logits
+from equipoise.training.loop import Fit, Logits, Phase, Rows, Workers, predict_logits, resolve_batch_size
 
 if TYPE_CHECKING:
     from equipoise.runs import Run
     from equipoise.training.prepare import Member, Prepared
     from equipoise.training.telemetry import Watch
-
-Floats = NDArray[np.float64]
 
 _MOVE_SECONDS = 0.1  # how often the progress line moves inside an epoch
 
@@ -136,7 +134,13 @@ class MemberTraining:
         )
 
     def _phases(self) -> list[Phase]:
-        return [Phase(self.prepared.make_loss().to(self.device))]
+        """The corrected training; before `balance.schedule.from_epoch` a plain one."""
+        prepared, schedule = self.prepared, self.prepared.recipe.balance.schedule
+        stream = prepared.stream(self.rows, self.seed)
+        order = None if stream is None else lambda epoch: torch.from_numpy(stream.indices(epoch))
+        first = 1 if schedule is None else schedule.from_epoch
+        corrected = Phase(prepared.make_loss().to(self.device), order, first)
+        return [corrected] if first == 1 else [Phase(prepared.make_plain_loss().to(self.device)), corrected]
 
     def _make_model(self, preprocessor: Preprocessor, numeric: NDArray[np.float32]) -> TabularModel:
         recipe, census = self.prepared.recipe, self.prepared.training_census
@@ -161,12 +165,11 @@ class MemberTraining:
 
     # -- watching --------------------------------------------------------------------------------------------------
 
-    def _judge(self, logits: Logits) -> float:
-        self._scores = make_scores(self.prepared, self.rows.validation, self._natural(logits), role="validation")
+    def _judge(self, logits: Logits, epoch: int) -> float:
+        ledger = self.prepared.ledger.at_epoch(epoch)
+        values = natural_logits(ledger, self.prepared.labels.task, [logits])
+        self._scores = make_scores(self.prepared, self.rows.validation, values, role="validation")
         return monitor_value(self.settings.monitor, self._scores)
-
-    def _natural(self, logits: Logits) -> Floats:
-        return natural_logits(self.prepared.ledger, self.prepared.labels.task, [logits])
 
     def _report(self, fit: Fit, mean_loss: float) -> None:
         assert self._scores is not None
@@ -279,14 +282,3 @@ def resume_position(folder: Path, members: int) -> int:
         if record["member"] == first_open:
             position = int(record["events"])
     return position
-
-
-def resolve_batch_size(batch_size: int | str, rows: int) -> int:
-    """Return the rows of a batch. "auto": about sixteen steps an epoch, a power of two from 16 to 256.
-
-    >>> resolve_batch_size("auto", 300), resolve_batch_size("auto", 4000), resolve_batch_size(64, 9)
-    (16, 256, 64)
-    """
-    if isinstance(batch_size, int):
-        return batch_size
-    return int(min(256, max(16, 2 ** round(math.log2(max(1, rows) / 16)))))

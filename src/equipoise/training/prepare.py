@@ -12,10 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._checks import ArgumentError, DataError, listed
-from equipoise.balance import ClassWeights, Ledger, class_weights
-from equipoise.data import Features, Leak, find_leaks, forgotten_targets, read_features
+from equipoise.balance import (
+    HEURISTICS,
+    ClassWeights,
+    Deferred,
+    Ledger,
+    Preflight,
+    SamplingPlan,
+    class_weights,
+    plan_heuristic,
+    plan_sampling,
+    preflight,
+)
+from equipoise.data import Features, Leak, epoch_order, find_leaks, forgotten_targets, read_features, stable_seed
 from equipoise.labels import Census, Labels, Split, count_labels, read_labels, read_split, read_table, split_labels
 from equipoise.losses import ClassLoss, SigmoidFocal, SoftmaxFocal, make_loss
+from equipoise.samplers import IndexStream
+from equipoise.training.loop import resolve_batch_size
 
 if TYPE_CHECKING:
     from equipoise.recipe import Recipe
@@ -46,6 +59,8 @@ class Prepared:
         split: role of each id; with cross-fitting also the fold.
         census: of all rows. training_census: of the rows that are learned from.
         weights: class weights of the loss, or None.
+        plan: how often each of the `learned` rows is drawn, or None: each once an epoch.
+        learned: rows that some member learns from, ascending.
         ledger: every correction in force.
         members: one or several divisions into rows to learn from and rows to watch.
         test: rows that nothing is fitted on.
@@ -60,6 +75,8 @@ class Prepared:
     census: Census
     training_census: Census
     weights: ClassWeights | None
+    plan: SamplingPlan | None
+    learned: Index
     ledger: Ledger
     members: tuple[Member, ...]
     test: Index
@@ -108,7 +125,45 @@ class Prepared:
 
     def make_loss(self) -> ClassLoss:
         """Return the loss that the recipe asks for."""
-        return _make_loss(self.recipe, self.labels, self.training_census, self.weights)
+        return _make_loss(self.recipe, self.labels, self.training_census, self.weights, self.plan)
+
+    def make_plain_loss(self) -> ClassLoss:
+        """Return the loss of the epochs before `balance.schedule.from_epoch`: without class weights."""
+        return _make_loss(self.recipe, self.labels, self.training_census, None, None)
+
+    def stream(self, member: Member, seed: int) -> IndexStream | None:
+        """Return the rows of `member.train` that each epoch draws, as positions in it; None: each once an epoch.
+
+        The member's rows keep the weights that they have in the plan of all learned rows, so that one shift of the
+        log-odds, the ledger's, holds for all members.
+        """
+        if self.plan is None:
+            return None
+        plan = self.plan.for_rows(np.searchsorted(self.learned, member.train))
+        return IndexStream(plan, seed=seed, replacement=self.recipe.balance.sampling.replacement)
+
+    def preflight(self) -> Preflight:
+        """Look at what the first member will draw, from row numbers alone."""
+        sampling, member = self.recipe.balance.sampling, self.members[0]
+        loss = self.make_loss()
+        seed = stable_seed(self.recipe.seed, 0)
+        stream, rows = self.stream(member, seed), len(member.train)
+        batch = resolve_batch_size(self.recipe.training.batch_size, rows)
+        epochs = range(2)
+        if stream is None:
+            drawn = [epoch_order(rows, seed=seed, epoch=epoch).numpy() for epoch in epochs]
+        else:
+            drawn = [stream.indices(epoch) for epoch in epochs]
+        return preflight(
+            np.concatenate(drawn),
+            self.labels.select(member.train),
+            plan=None if self.plan is None else self.plan.for_rows(np.searchsorted(self.learned, member.train)),
+            batch_size=min(batch * self.recipe.training.accumulate, rows),
+            weights=self.weights,
+            gamma=getattr(loss, "gamma", 0.0),
+            alpha=None if getattr(loss, "alpha", None) is None else np.asarray(loss.alpha.cpu()),
+            strict=sampling.strict,
+        )
 
 
 def prepare(recipe: Recipe) -> Prepared:
@@ -133,6 +188,8 @@ def prepare(recipe: Recipe) -> Prepared:
             f"rows of {labels.source}. Add data that has one, or split otherwise (split.seed, split.file)."
         )
     weights = _weights(recipe, training_census)
+    plan = _plan(recipe, labels.select(learned))
+    loss = _make_loss(recipe, labels, training_census, weights, plan)
     features = _read_features(recipe, labels)
     leaks = find_leaks(features, labels.table(), labels.classes, rows=learned)
     return Prepared(
@@ -143,7 +200,9 @@ def prepare(recipe: Recipe) -> Prepared:
         census=census,
         training_census=training_census,
         weights=weights,
-        ledger=_ledger(weights, _make_loss(recipe, labels, training_census, weights), training_census),
+        plan=plan,
+        learned=learned,
+        ledger=_ledger(recipe, plan, weights, loss, training_census),
         members=members,
         test=test,
         leaks=tuple(leaks),
@@ -244,8 +303,23 @@ def _weights(recipe: Recipe, census: Census) -> ClassWeights | None:
     return class_weights(census, **settings.model_dump(exclude_none=True))
 
 
-def _make_loss(recipe: Recipe, labels: Labels, census: Census, weights: ClassWeights | None) -> ClassLoss:
+def _plan(recipe: Recipe, learned: Labels) -> SamplingPlan | None:
+    settings = recipe.balance.sampling
+    if settings.method == "none":
+        return None
+    if settings.method in HEURISTICS:
+        return plan_heuristic(learned, settings.method)
+    given = settings.model_dump(include={"strength", "max_repeats", "negatives_share"}, exclude_none=True)
+    target = settings.target if settings.target is not None else settings.method
+    return plan_sampling(learned, target, **given)
+
+
+def _make_loss(
+    recipe: Recipe, labels: Labels, census: Census, weights: ClassWeights | None, plan: SamplingPlan | None
+) -> ClassLoss:
     settings = recipe.loss
+    if weights is not None and plan is not None:  # the mean weight of an entry is that of the rows that are drawn
+        weights = dataclasses.replace(weights, prevalence=plan.expected_prevalence)
     loss = make_loss(
         settings.name,
         labels.task,
@@ -259,8 +333,13 @@ def _make_loss(recipe: Recipe, labels: Labels, census: Census, weights: ClassWei
     return loss
 
 
-def _ledger(weights: ClassWeights | None, loss: ClassLoss, census: Census) -> Ledger:
-    entries: list[Any] = [] if weights is None else [weights]
+def _ledger(
+    recipe: Recipe, plan: SamplingPlan | None, weights: ClassWeights | None, loss: ClassLoss, census: Census
+) -> Ledger:
+    entries: list[Any] = [entry for entry in (plan, weights) if entry is not None]
+    schedule = recipe.balance.schedule
+    if schedule is not None:
+        entries = [Deferred(entry, schedule.from_epoch) for entry in entries]
     if isinstance(loss, SigmoidFocal | SoftmaxFocal):
         entries.append(loss.correction())
     return Ledger(entries, census=census)

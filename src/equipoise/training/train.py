@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from equipoise._checks import ArgumentError, RunError
+from equipoise.balance import Preflight
 from equipoise.decision import fit_decision, fixed_rule, write_rule
 from equipoise.evidence import evaluate
 from equipoise.labels import write_split
@@ -64,6 +65,8 @@ def train(
     prepared = prepare(recipe)
     if workers.rank == 0:
         _announce(prepared, watch)
+        found = prepared.preflight()
+        _announce_preflight(prepared, found, watch)
     run = None
     if workers.rank == 0:
         run = Run.create(out or next_run_path(recipe.name), recipe, resume=resume, overwrite=overwrite)
@@ -71,7 +74,7 @@ def train(
     if (folder / "DONE").exists():
         return run or Run.open(folder)
     if run is not None:
-        _begin(run, prepared, resume=resume)
+        _begin(run, prepared, found, resume=resume)
     members = _train_members(prepared, folder, run, watch if workers.rank == 0 else Silent(), workers)
     if run is not None:
         _finish(run, prepared, members)
@@ -98,11 +101,13 @@ def _train_members(prepared: Prepared, folder: Path, run: Run | None, watch: Wat
     return trained
 
 
-def _begin(run: Run, prepared: Prepared, *, resume: bool) -> None:
+def _begin(run: Run, prepared: Prepared, found: Preflight, *, resume: bool) -> None:
     """Write what is known before the first step; on a resume, forget events that no checkpoint vouches for."""
     run.truncate_events(resume_position(run.path / "checkpoint", len(prepared.members)) if resume else 0)
     run.write_record("census", prepared.census)
     run.write_record("weights", prepared.weights.to_dict() if prepared.weights is not None else None)
+    run.write_record("plan", prepared.plan.to_dict() if prepared.plan is not None else None)
+    run.write_record("preflight", found)
     run.write_record("ledger", prepared.ledger)
     write_split(prepared.split, run.file("split.csv"))
 
@@ -187,6 +192,14 @@ def _announce(prepared: Prepared, watch: Watch) -> None:
         watch.say(f"Warning: {sentence}")
     for leak in prepared.leaks:
         watch.say(leak.sentence)
+
+
+def _announce_preflight(prepared: Prepared, found: Preflight, watch: Watch) -> None:
+    for failure in found.failures:
+        watch.say(f"Warning: {failure}")
+    if prepared.plan is not None:
+        for sentence in (*prepared.plan.notes, *found.sentences()):
+            watch.say(sentence)
 
 
 def _device(name: str) -> torch.device:
