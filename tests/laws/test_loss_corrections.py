@@ -54,7 +54,7 @@ def sigmoid_best(loss: Callable[..., torch.Tensor], eta: float, **given_: object
     def slope(z: float) -> float:
         leaf = torch.full((2, 1), z, dtype=torch.float64, requires_grad=True)
         labels = torch.tensor([[1.0], [0.0]], dtype=torch.float64)
-        loss(leaf, labels, reduction="none", **given_).backward(torch.tensor([[eta], [1 - eta]]).double())
+        loss(leaf, labels, reduction="none", **given_).backward(torch.tensor([[eta], [1 - eta]], dtype=torch.float64))
         return float(leaf.grad.sum())
 
     return brentq(slope, -40.0, 40.0, xtol=1e-12, rtol=1e-14, maxiter=500)
@@ -153,8 +153,10 @@ def test_smoothed_sigmoid_scores_return_exactly(eta, weight, smoothing):
 )  # fmt: skip
 def test_distribution_balanced_scores_return_where_rows_weigh_the_same(eta, weight, gamma, lam, prior, kappa):
     given_ = {"gamma": gamma, "negative_scale": lam, "kappa": kappa}
-    best = sigmoid_best(distribution_balanced_loss, eta, rebalance=None,
-                        prior=torch.tensor([prior], dtype=torch.float64), pos_weight=torch.tensor([weight], dtype=torch.float64), **given_)  # fmt: skip
+    one = lambda value: torch.tensor([value], dtype=torch.float64)
+    best = sigmoid_best(
+        distribution_balanced_loss, eta, rebalance=None, prior=one(prior), pos_weight=one(weight), **given_
+    )
     entry = DistributionBalanced(rebalance=None, prevalence=np.array([prior]), **given_).correction()
     natural = binary(entry, weight=weight).to_natural(np.array([best]))[0]
     assert chance(natural) == pytest.approx(eta, abs=1e-5)  # the prior of the module is float32
