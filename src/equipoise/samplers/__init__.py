@@ -1,6 +1,6 @@
 """Index streams made from a plan: exact, resumable, the same whatever the number of processes.
 
-`IndexStream` is NumPy alone; what a `DataLoader` takes needs torch and is loaded when asked for.
+Streams are NumPy alone; what a `DataLoader` takes needs torch and is loaded when asked for.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 from equipoise._lazy import load_late
 
 _HOME = {
+    "GuaranteedBatchSampler": "loader",
+    "GuaranteedStream": "guarantee",
     "IndexStream": "stream",
     "PlanBatchSampler": "loader",
     "PlanSampler": "loader",

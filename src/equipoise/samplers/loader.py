@@ -19,14 +19,14 @@ batch_size)``, or call `resume(epoch, drawn)`. `torchdata.StatefulDataLoader` do
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sized
 from typing import Any
 
-import torch.distributed
 from torch.utils.data import Sampler
 
-from equipoise._checks import ArgumentError, RunError
+from equipoise._checks import ArgumentError, check_number
+from equipoise.samplers._resumable import Place, ResumableBatches, check_rows, check_state, parts
+from equipoise.samplers.guarantee import GuaranteedStream, LabelledPlan
 from equipoise.samplers.stream import IndexStream, Planned, Rows
 
 _AT_ONCE = 1 << 14
@@ -88,7 +88,7 @@ class PlanSampler(Sampler[int]):
         return self._place.now()[1]
 
     def __len__(self) -> int:
-        return _parts(self.stream.draws, self.world)
+        return parts(self.stream.draws, self.world)
 
     def indices(self, epoch: int, start: int = 0, stop: int | None = None) -> Rows:
         """Return this process's draws `start` to `stop` of an epoch, int64: a pure function, nothing moves on.
@@ -96,7 +96,7 @@ class PlanSampler(Sampler[int]):
         Every process has ``ceil(draws / world)`` draws; the few beyond `draws` go on in the same stream.
         """
         rank, world = self._place.now()
-        stop = _parts(self.stream.draws, world) if stop is None else stop
+        stop = parts(self.stream.draws, world) if stop is None else stop
         return self.stream.indices(epoch, rank + start * world, rank + stop * world, world)
 
     def __iter__(self) -> Iterator[int]:
@@ -144,7 +144,7 @@ class PlanSampler(Sampler[int]):
         self.resume(int(state["epoch"]), int(state["drawn"]))
 
 
-class PlanBatchSampler(Sampler[list[int]]):
+class PlanBatchSampler(ResumableBatches):
     """Batches of a `PlanSampler`, for ``DataLoader(batch_sampler=...)``: faster than row by row, and resumable by step.
 
     Args:
@@ -157,128 +157,97 @@ class PlanBatchSampler(Sampler[list[int]]):
     """
 
     def __init__(self, sampler: PlanSampler, batch_size: int, drop_last: bool = False) -> None:
-        if batch_size < 1:
-            raise ArgumentError(f"`batch_size` of PlanBatchSampler must be at least 1; got {batch_size}.")
-        self.sampler, self.batch_size, self.drop_last = sampler, batch_size, drop_last
-        self._done = 0
-        self._from = 0
+        super().__init__(batch_size)
+        self.sampler, self.drop_last = sampler, drop_last
 
     def __len__(self) -> int:
         rows = len(self.sampler)
-        return rows // self.batch_size if self.drop_last else _parts(rows, self.batch_size)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        epoch, start, total = self.epoch, self._from, len(self)
-        self._from, self._done = 0, start
-        at_once = max(1, _AT_ONCE // self.batch_size)
-        for begin in range(start, total, at_once):
-            stop = min((begin + at_once) * self.batch_size, len(self.sampler))
-            rows = self.sampler.indices(epoch, begin * self.batch_size, stop).tolist()
-            for first in range(0, min(at_once, total - begin) * self.batch_size, self.batch_size):
-                self._done += 1
-                yield rows[first : first + self.batch_size]
-        if self.epoch == epoch:
-            self.set_epoch(epoch + 1)
+        return rows // self.batch_size if self.drop_last else parts(rows, self.batch_size)
 
     @property
     def epoch(self) -> int:
         """The epoch of the pass under way, or of the next one."""
         return self.sampler.epoch
 
-    def set_epoch(self, epoch: int) -> None:
-        """Draw `epoch` in the next pass."""
-        if int(epoch) != self.epoch:
-            self._done, self._from = 0, 0
+    def _take_epoch(self, epoch: int) -> None:
         self.sampler.set_epoch(epoch)
 
-    def resume(self, epoch: int, steps: int) -> None:
-        """Begin the next pass in `epoch` after `steps` batches."""
-        if steps < 0 or steps > len(self):
-            raise ArgumentError(f"`steps` of resume must be in 0 to {len(self)}, the batches of an epoch; got {steps}.")
-        self.sampler.set_epoch(epoch)
-        self._done, self._from = int(steps), int(steps)
+    def _batches(self, epoch: int, begin: int, end: int) -> list[list[int]]:
+        size = self.batch_size
+        rows = self.sampler.indices(epoch, begin * size, min(end * size, len(self.sampler))).tolist()
+        return [rows[first : first + size] for first in range(0, len(rows), size)]
 
-    def state_dict(self, *, steps: int | None = None, shared: bool = False) -> dict[str, Any]:
-        """Return where the sampler stands; `steps` are the batches that were used (by default those handed out)."""
-        state = self.sampler.state_dict(shared=shared)
-        del state["drawn"]
-        return {**state, "steps": self._done if steps is None else steps, "batch_size": self.batch_size}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on after the batch that `state_dict` names.
-
-        Raises:
-            RunError: rank, world size, batch size or stream has changed.
-        """
-        sampler = self.sampler
-        check_state(state, rank=sampler.rank, world=sampler.world, fingerprint=sampler.stream.fingerprint)
-        if state["batch_size"] != self.batch_size:
-            raise RunError(
-                f"The sampler's state is of batches of {state['batch_size']} rows; this one makes {self.batch_size}. "
-                f"Use batch_size={state['batch_size']}, or begin the next epoch with set_epoch."
-            )
-        self.resume(int(state["epoch"]), int(state["steps"]))
+    def _identity(self) -> tuple[int, int, str]:
+        return self.sampler.rank, self.sampler.world, self.sampler.stream.fingerprint
 
 
-def _parts(whole: int, size: int) -> int:
-    """Return how many parts of `size` hold `whole`."""
-    return -(-whole // size)
+class GuaranteedBatchSampler(ResumableBatches):
+    """Batches of which each holds at least so many positives of chosen classes, for ``DataLoader(batch_sampler=...)``.
 
+    The shares stay those of the plan where the plan gives a batch that many positives on average; where it does not,
+    they change as little as they must, and `changes` says how (see `GuaranteedStream`). Batch b of rank r is batch
+    ``b * world + r`` of one stream.
 
-class Place:
-    """Which process this is and how many there are: given, or looked up when it is first needed to be known."""
+    Args:
+        plan: from `plan_sampling`.
+        at_least: class to positives in every batch of this process, such as ``{"Hernia": 1}``.
+        batch_size: rows of a batch of this process.
+        seed: of every epoch.
+        rank: which of the processes this is; None looks it up.
+        world: how many processes share the stream; None looks it up.
+        draws: draws of an epoch, all processes together; by default those of the plan.
+        dataset: the data set, or its number of rows, to check the plan against.
 
-    def __init__(self, rank: int | None, world: int | None) -> None:
-        if (rank is None) != (world is None):
-            raise ArgumentError(
-                "`rank` and `world` of a sampler belong together. Give both, or neither to look them up."
-            )
-        self._given = None if rank is None or world is None else _checked_place(int(rank), int(world))
+    Raises:
+        ArgumentError: the batch is smaller than what is guaranteed; a class is unknown or never drawn by the plan; the
+            plan is for another number of rows.
+    """
 
-    def now(self) -> tuple[int, int]:
-        """Return (rank, world)."""
-        if self._given is not None:
-            return self._given
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            return torch.distributed.get_rank(), torch.distributed.get_world_size()
-        return _checked_place(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
+    def __init__(
+        self,
+        plan: LabelledPlan,
+        at_least: Mapping[str, int],
+        batch_size: int,
+        *,
+        seed: int = 0,
+        rank: int | None = None,
+        world: int | None = None,
+        draws: int | None = None,
+        dataset: Sized | int | None = None,
+    ) -> None:
+        super().__init__(batch_size)
+        self._place = Place(rank, world)
+        self.stream = GuaranteedStream(plan, at_least, batch_size, seed=seed)
+        check_rows(self.stream.rows, dataset)
+        whole = check_number(plan.draws if draws is None else draws, argument="draws",
+                             function="GuaranteedBatchSampler", at_least=1)  # fmt: skip
+        self.batches = max(1, int(whole) // batch_size)
+        self._epoch = 0
 
+    def __len__(self) -> int:
+        return parts(self.batches, self._place.now()[1])
 
-def _checked_place(rank: int, world: int) -> tuple[int, int]:
-    if world < 1 or not 0 <= rank < world:
-        raise ArgumentError(
-            f"`rank` of a sampler must be in 0 to world - 1; got rank {rank} of {world}. Count ranks from 0."
-        )
-    return rank, world
+    @property
+    def epoch(self) -> int:
+        """The epoch of the pass under way, or of the next one."""
+        return self._epoch
 
+    @property
+    def sampler(self) -> GuaranteedBatchSampler:
+        """This sampler: trainers look here for `set_epoch`."""
+        return self
 
-def check_rows(rows: int, dataset: Sized | int | None) -> None:
-    """Raise unless the data set has as many rows as the plan; None is not checked."""
-    if dataset is None:
-        return
-    there = dataset if isinstance(dataset, int) else len(dataset)
-    if there != rows:
-        raise ArgumentError(
-            f"The plan was made for {rows:,} rows, but the data set has {there:,}. Plan the sampling from the labels "
-            "of this data set, in its order: plan_sampling(labels.select(rows))."
-        )
+    def changes(self) -> tuple[str, ...]:
+        """Say which shares the guarantee changes; empty where it changes none."""
+        return self.stream.changes()
 
+    def _take_epoch(self, epoch: int) -> None:
+        self._epoch = epoch
 
-def check_state(state: Mapping[str, Any], *, rank: int, world: int, fingerprint: str) -> None:
-    """Raise unless `state` belongs to this stream, at this place among the processes."""
-    if state.get("world") != world:
-        raise RunError(
-            f"The sampler's state is of {state.get('world')} processes, but now there are {world}: in the middle of an "
-            f"epoch nobody could say which draws are done. Resume with {state.get('world')}, or begin the next epoch "
-            f"with set_epoch({int(state.get('epoch', 0)) + 1}), where any number of processes draws the same stream."
-        )
-    if "rank" in state and state["rank"] != rank:
-        raise RunError(
-            f"The sampler's state was written by rank {state['rank']}, but this is rank {rank}. Load the state that "
-            "this rank wrote, or write one for all ranks with state_dict(shared=True)."
-        )
-    if state.get("stream") != fingerprint:
-        raise RunError(
-            "The sampler's state is of another stream: its seed, plan, draws or replacement differ from this one's. "
-            "Make the sampler as it was, or begin anew with set_epoch."
-        )
+    def _batches(self, epoch: int, begin: int, end: int) -> list[list[int]]:
+        rank, world = self._place.now()
+        found: list[list[int]] = self.stream.batches(epoch, rank + begin * world, rank + end * world, world).tolist()
+        return found
+
+    def _identity(self) -> tuple[int, int, str]:
+        return (*self._place.now(), self.stream.fingerprint)

@@ -86,9 +86,9 @@ class IndexStream:
         _check_plan(codes, counts, weights)
         self.rows = len(codes)
         self._counts = counts
-        self._shares = counts * weights / np.sum(counts * weights)
+        self.shares = counts * weights / np.sum(counts * weights)
         self._members, self._starts = group_rows(codes, counts)
-        self._table = alias_table(self._shares)
+        self._table = alias_table(self.shares)
         self._strides = _strides(counts, key_of(self.seed, "strides"))
         self._turns: tuple[int, _Turns] | None = None
 
@@ -125,13 +125,23 @@ class IndexStream:
         """Return the row of each draw in `numbers`, in any order."""
         if self.replacement:
             groups = self._table.draw(random_units(key_of(self.seed, epoch, "groups"), numbers))
-            inside = random_units(key_of(self.seed, epoch, "rows"), numbers)
-            sizes = self._counts[groups]
-            places = np.minimum((inside * sizes).astype(np.int64), sizes - 1)
-        else:
-            groups, places = self._in_turn(epoch, numbers)
+            return self.inside(groups, random_units(key_of(self.seed, epoch, "rows"), numbers))
+        groups, places = self._in_turn(epoch, numbers)
         places += self._starts[groups]
         return self._members[places].astype(np.int64, copy=False)
+
+    def inside(self, groups: Rows, units: NDArray[np.float64]) -> Rows:
+        """Return a row of each group, chosen by a number in [0, 1)."""
+        sizes = self._counts[groups]
+        places = np.minimum((units * sizes).astype(np.int64), sizes - 1)
+        places += self._starts[groups]
+        return self._members[places].astype(np.int64, copy=False)
+
+    def spread(self, shares: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return (rows,) the share of each group spread over its rows."""
+        weights = np.empty(self.rows)
+        weights[self._members] = np.repeat(shares / np.maximum(self._counts, 1), self._counts)
+        return weights
 
     def _in_turn(self, epoch: int, numbers: NDArray[np.integer]) -> tuple[Rows, Rows]:
         """Return group and place in the group: the epoch's draws lie group by group, and their order is permuted."""
@@ -149,7 +159,7 @@ class IndexStream:
         kept = self._turns
         if kept is not None and kept[0] == epoch:
             return kept[1]
-        expected = self._shares * self.draws
+        expected = self.shares * self.draws
         running = np.cumsum(expected)
         whole = np.rint(running)
         near = np.abs(running - whole) < 1e-9 + 1e-12 * self.draws
@@ -170,7 +180,7 @@ class IndexStream:
         """What the stream depends on besides the epoch, in 16 letters: two streams that agree in it are the same."""
         digest = hashlib.blake2b(digest_size=8)
         settings = (self.seed, self.draws, self.replacement, self.rows)
-        for part in (repr(settings).encode(), self._counts.tobytes(), self._shares.round(15).tobytes()):
+        for part in (repr(settings).encode(), self._counts.tobytes(), self.shares.round(15).tobytes()):
             digest.update(part)
         return digest.hexdigest()
 
