@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -173,3 +174,23 @@ def test_a_run_of_torchrun_with_two_processes_learns_what_one_process_learns(tmp
         assert done.returncode == 0, done.stdout + done.stderr
     one, two = (read_scores(Run.open(tmp_path / name).scores_file("test")) for name in ("one", "two"))
     np.testing.assert_allclose(one.values, two.values, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ([0] * 40, '"ill" has no positive'),
+        ([1] * 4 + [0] * 36, r'every positive of "ill" is in one group \(0\).*Leave the class out'),
+    ],
+)
+def test_a_class_that_cannot_be_learned_and_judged_is_an_error(labels: list[int], said: str, tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=40).round(3)
+    well = np.arange(40) % 2
+    frame = pl.DataFrame({"patient": np.arange(40) // 4, "x": x, "ill": labels, "well": well})
+    frame.write_csv(tmp_path / "table.csv")
+    done = _command(
+        "train", tmp_path / "table.csv", "--labels", "ill,well", "--groups", "patient", "--out", tmp_path / "run"
+    )
+    assert done.returncode == 2
+    assert re.search(said, done.stderr), done.stderr
+    assert not (tmp_path / "run").exists()

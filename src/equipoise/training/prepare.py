@@ -175,12 +175,13 @@ def prepare(recipe: Recipe) -> Prepared:
     """
     recipe.require_runnable()
     labels = _read_labels(recipe)
+    census = count_labels(labels)
+    _require_learnable(labels, census)
     split = _make_split(recipe, labels)
     members, test = _members(recipe, labels, split)
     if len(members) > 1:
         split = _cross_fitted(split, members)
     learned = np.flatnonzero(split.roles != "test") if len(members) > 1 else members[0].train
-    census = count_labels(labels)
     training_census = count_labels(labels.select(learned))
     if len(training_census.empty_classes) == len(labels.classes):
         raise DataError(
@@ -208,6 +209,23 @@ def prepare(recipe: Recipe) -> Prepared:
         leaks=tuple(leaks),
         notes=tuple(labels.notes),
     )
+
+
+def _require_learnable(labels: Labels, census: Census) -> None:
+    """Raise for a class that cannot be learned, or not both learned and judged, however the rows are shared out."""
+    census.require_positives(function="train")
+    groups = census.groups_per_class
+    if groups is None:
+        return
+    alone = [name for name, count in zip(labels.classes, groups.tolist(), strict=True) if count == 1]
+    if alone:
+        column = labels.table()[:, labels.classes.index(alone[0])]
+        assert labels.groups is not None
+        where = labels.groups[int(np.flatnonzero(column == 1)[0])]
+        raise DataError(
+            f"{labels.source}: every positive of {listed(alone)} is in one group ({where}), which cannot be both "
+            "learned from and judged on. Leave the class out of the labels, add data of other groups, or check data.groups."
+        )
 
 
 def _table(recipe: Recipe) -> str:
