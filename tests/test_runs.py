@@ -205,6 +205,31 @@ def test_a_damaged_event_in_the_middle_is_named(tmp_path: Path) -> None:
             run.events()
 
 
+def test_an_event_that_is_no_mapping_is_named(tmp_path: Path) -> None:
+    with make(tmp_path / "run") as run:
+        run.file("events.jsonl").write_text('{"a": 1}\n[1]\n')
+        with pytest.raises(DataError, match="line 2 is damaged"):
+            run.events()
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"files": 3}'])
+def test_a_done_that_names_no_files_is_said(tmp_path: Path, content: str) -> None:
+    path = finished(tmp_path / "run")
+    (path / "DONE").write_text(content)
+    with pytest.raises(RunError, match=r"DONE is damaged: it names no files"):
+        Run.open(path).require_done()
+
+
+def test_a_file_that_cannot_be_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    path = finished(tmp_path / "run")
+    monkeypatch.setattr("hashlib.file_digest", refuse)
+    with pytest.raises(RunError, match=r"metrics\.json could not be read: Permission denied"):
+        Run.open(path).require_done()
+
+
 def test_events_are_cut_back_to_the_checkpoint(tmp_path: Path) -> None:
     with make(tmp_path / "run") as run:
         assert run.events_position() == 0

@@ -8,7 +8,10 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
+import re
 from collections.abc import Iterable
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and newline
 
 
 class EquipoiseError(Exception):
@@ -39,6 +42,16 @@ def listed(names: Iterable[object], limit: int = 8) -> str:
     quoted = [f'"{name}"' for name in names]
     more = len(quoted) - limit
     return ", ".join(quoted[:limit]) + (f" and {more} more" if more > 0 else "")
+
+
+def printable(text: str) -> str:
+    r"""Return `text` without control characters: a name in somebody's data must not command the terminal.
+
+    Example:
+        >>> printable("\x1b[31mred\x1b[0m\nnext line")
+        '[31mred[0m\nnext line'
+    """
+    return _CONTROL.sub("", text)
 
 
 def check_one_of(value: object, allowed: Iterable[str], *, argument: str, function: str) -> None:

@@ -282,7 +282,10 @@ class Run:
         lines = path.read_bytes().split(b"\n") if path.exists() else [b""]
         for number, line in enumerate(lines[:-1], start=1):
             try:
-                yield json.loads(line)
+                event = json.loads(line)
+                if not isinstance(event, dict):
+                    raise ValueError("no mapping")
+                yield event
             except ValueError as error:
                 raise DataError(f"{path} line {number} is damaged. Restore the file, or train again.") from error
 
@@ -347,7 +350,10 @@ class Run:
 
     def changed_files(self) -> list[str]:
         """Return the files that are not what they were when DONE was written: changed or missing, sorted."""
-        recorded = read_json(self.path / "DONE")["files"]
+        done = read_json(self.path / "DONE")
+        recorded = done.get("files") if isinstance(done, dict) else None
+        if not isinstance(recorded, dict):
+            raise RunError(f"{self.path / 'DONE'} is damaged: it names no files. Restore it, or train again.")
         now = self._hashes()
         return sorted(name for name, digest in recorded.items() if now.get(name) != digest)
 
@@ -356,8 +362,13 @@ class Run:
         for path in sorted(self.path.rglob("*")):
             name = path.relative_to(self.path).as_posix()
             if path.is_file() and not name.startswith(_REBUILT) and not path.name.startswith("."):
-                with path.open("rb") as opened:
-                    found[name] = hashlib.file_digest(opened, "sha256").hexdigest()
+                try:
+                    with path.open("rb") as opened:
+                        found[name] = hashlib.file_digest(opened, "sha256").hexdigest()
+                except OSError as error:
+                    raise RunError(
+                        f"{path} could not be read: {error.strerror or error}. Give yourself the right to read it."
+                    ) from error
         return found
 
     def _how_to_resume(self) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from equipoise._checks import EquipoiseError
+from equipoise._checks import EquipoiseError, printable
 
 # Command -> the line shown by `equipoise --help`. The file equipoise/cli/<command>.py holds the function <command>.
 COMMANDS = {
@@ -70,8 +70,19 @@ def main() -> None:
     try:
         app()
     except EquipoiseError as error:
-        sys.stderr.write(f"equipoise: {error}\n")
-        raise SystemExit(2) from None
+        raise SystemExit(_refused(str(error))) from None
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
+    except OSError as error:  # the rooms name what they read and write; this is for what none of them foresaw
+        place = f"{error.filename}: " if error.filename is not None else ""
+        raise SystemExit(
+            _refused(f"{place}{error.strerror or error}. Check the path, its rights and the disk.")
+        ) from None
+    except MemoryError:
+        raise SystemExit(_refused("There is not enough memory for this. Use fewer rows or columns.")) from None
+
+
+def _refused(message: str) -> int:
+    sys.stderr.write(f"equipoise: {printable(message)}\n")
+    return 2

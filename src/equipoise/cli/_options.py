@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from equipoise._checks import ArgumentError
+from equipoise._checks import ArgumentError, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.segment import Segment
 
 LabelsOption = Annotated[
     str | None,
@@ -71,8 +72,16 @@ def check_free(out: Path | None, overwrite: bool, *, source: Path | None = None)
 def console(*, stderr: bool = False) -> Console:
     """The console that tables and sentences are printed on; names from data are never read as markup."""
     from rich.console import Console
+    from rich.segment import Segment
 
-    return Console(stderr=stderr, highlight=False, markup=False, soft_wrap=not sys.stdout.isatty())
+    class Plain(Console):
+        """Never hands a control character of the data on to the terminal."""
+
+        def render(self, renderable: Any, options: Any = None) -> Iterator[Segment]:
+            for segment in super().render(renderable, options):
+                yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
+    return Plain(stderr=stderr, highlight=False, markup=False, soft_wrap=not sys.stdout.isatty())
 
 
 def print_json(value: Any) -> None:

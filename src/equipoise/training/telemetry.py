@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any, Protocol, runtime_checkable
 
+from equipoise._checks import printable
+
 
 @runtime_checkable
 class Watch(Protocol):
@@ -72,7 +74,7 @@ class ProgressBar:
 
     def say(self, sentence: str) -> None:
         """Show a sentence that stays."""
-        self._console.print(sentence)
+        self._console.print(printable(sentence))
 
     def begin(self, title: str, epochs: int) -> None:
         """Start the line of one training."""
