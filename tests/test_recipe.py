@@ -361,3 +361,20 @@ def test_what_cannot_run_yet_names_the_remedy() -> None:
     assert "data.table names no table. Give one: --set data.table=TABLE.csv" in message
     assert "per_class is known but not available in this version. Set balance.sampling.method: none" in message
     assert "Set balance.schedule: null" in message
+
+
+def test_losses_of_a_recipe_are_those_of_the_list():
+    from typing import get_args
+
+    from equipoise.losses import LOSSES
+    from equipoise.recipe._agreement import LOSSES_OF, TASKS_OF
+    from equipoise.recipe._schema import LossSettings
+
+    names = tuple(dict.fromkeys(entry.name for entry in LOSSES))
+    assert get_args(LossSettings.model_fields["name"].annotation) == ("auto", *names)
+    for name in names:
+        entries = [entry for entry in LOSSES if entry.name == name]
+        assert set(TASKS_OF[name]) == {task for entry in entries for task in entry.tasks}
+        settings = {setting for entry in entries for setting in entry.settings}
+        assert {key for key, owners in LOSSES_OF.items() if name in owners} == settings
+    assert set(LOSSES_OF) == set(LossSettings.model_fields) - {"name"}

@@ -13,6 +13,7 @@ from equipoise.balance.corrections import (
     MarginCorrection,
     SmoothingCorrection,
     measured_weights,
+    step_log_odds,
 )
 from equipoise.balance.frontier import Frontier, FrontierPoint, frontier
 from equipoise.balance.gradient import GradientShares, gradient_shares
@@ -52,5 +53,6 @@ __all__ = [
     "plan_heuristic",
     "plan_sampling",
     "preflight",
+    "step_log_odds",
     "weights_table",
 ]

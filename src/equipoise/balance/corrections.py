@@ -367,6 +367,23 @@ class Deferred:
             raise ArgumentError("`correction` of Deferred is deferred already. Give one from_epoch.")
 
 
+def step_log_odds(log_p: ClassFloats) -> Floats:
+    """Return the log-odds of going beyond each grade for those that reached it: what `CornCorrection.unbend` undoes.
+
+    Args:
+        log_p: (grades,) log-probabilities, up to a constant.
+
+    Returns:
+        (grades - 1,) log-odds.
+
+    Example:
+        >>> step_log_odds(np.log([0.5, 0.25, 0.25]))
+        array([0., 0.])
+    """
+    beyond = np.logaddexp.accumulate(log_p[::-1])[::-1][1:]
+    return np.asarray(beyond - log_p[:-1])
+
+
 def rebalancing_weights(
     labels: TableFloats, prevalence: ClassFloats, settings: tuple[float, float, float] | None
 ) -> TableFloats:

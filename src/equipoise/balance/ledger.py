@@ -208,10 +208,14 @@ class Ledger:
         return next((float(entry.gamma) for entry in self.in_force if isinstance(entry, FocalCorrection)), 0.0)
 
     @property
+    def stepwise(self) -> bool:
+        """Whether the outputs are steps from grade to grade, as `CornCorrection` has it, one fewer than classes."""
+        return any(isinstance(entry, CornCorrection) for entry in self.in_force)
+
+    @property
     def outputs(self) -> int:
-        """How many outputs a model has: one a class, but one less for `CornCorrection`."""
-        fewer = any(isinstance(entry, CornCorrection) for entry in self.in_force)
-        return len(self.classes) - 1 if fewer else len(self.classes)
+        """How many outputs a model has: one a class, or one a step."""
+        return len(self.classes) - 1 if self.stepwise else len(self.classes)
 
     @property
     def log_odds_shift(self) -> ClassFloats:

@@ -14,11 +14,11 @@ from equipoise.balance import CLASS_WEIGHT, CornCorrection
 from equipoise.losses._base import ClassLoss, Weights
 from equipoise.losses._cross_entropy import rivals
 from equipoise.losses._reduction import masked_index, weighed
-from equipoise.losses._shapes import ClassLogits, Loss, PerClass, Targets, check_softmax_shapes
+from equipoise.losses._shapes import ClassLogits, Logits, Loss, PerClass, Targets, check_softmax_shapes
 
 
 def corn_loss(
-    logits: ClassLogits,
+    logits: Logits,
     labels: Targets,
     *,
     class_weight: PerClass | None = None,
@@ -35,7 +35,7 @@ def corn_loss(
     products of its answers are rank-consistent.
 
     Args:
-        logits: (rows, grades - 1).
+        logits: (rows, grades - 1), or (rows,) of two grades.
         labels: (rows,) grade, integer or float; NaN for unknown.
         class_weight: (grades,) weight of a row of each grade, above 0; larger finds more of that grade.
         sample_weights: (rows,) weights of rows; weight 2 is the row written twice, 0 is the row left out.
@@ -57,6 +57,8 @@ def corn_loss(
         >>> round(float(corn_loss(torch.zeros(1, 2), torch.tensor([1.0]))), 4)
         1.3863
     """
+    if logits.dim() == 1 and logits.shape == labels.shape:
+        logits = logits.unsqueeze(1)  # two grades
     grades = logits.shape[1] + 1 if logits.dim() == 2 else 0
     if labels.shape != logits.shape[:1] or grades < 2:
         raise ArgumentError(

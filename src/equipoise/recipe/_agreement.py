@@ -18,6 +18,30 @@ SCHEMES_OF = {
     "offset": ("log",),
 }
 
+# Loss -> the tasks it is for, and the keys that belong to it; the same as `equipoise.losses.LOSSES`, without torch.
+_EACH, _ONE = ("binary", "multilabel"), ("multiclass", "ordinal")
+TASKS_OF: dict[str, tuple[str, ...]] = {
+    "bce": _EACH, "cross_entropy": _ONE, "focal": (*_EACH, *_ONE), "asymmetric": _EACH,
+    "logit_adjusted": (*_EACH, *_ONE), "balanced_softmax": _ONE, "ldam": _ONE, "distribution_balanced": _EACH,
+    "squared_distance": ("ordinal",), "corn": ("ordinal",),
+}  # fmt: skip
+_SAID: dict[tuple[str, ...], str] = {_EACH: ": it takes a pos_weight", _ONE: ": it takes one class of many"}
+LOSSES_OF = {
+    "gamma": ("focal", "distribution_balanced"),
+    "alpha": ("focal",),
+    "smoothing": ("bce", "cross_entropy"),
+    "gamma_positive": ("asymmetric",),
+    "gamma_negative": ("asymmetric",),
+    "margin": ("asymmetric",),
+    "tau": ("logit_adjusted",),
+    "max_margin": ("ldam",),
+    "scale": ("ldam",),
+    "rebalance": ("distribution_balanced",),
+    "negative_scale": ("distribution_balanced",),
+    "kappa": ("distribution_balanced",),
+    "cross_entropy": ("squared_distance",),
+}
+
 Issue = tuple[str, str]  # a dotted key, and what is wrong with it followed by what to do
 
 
@@ -80,17 +104,18 @@ def _weights_issues(recipe: Recipe) -> Iterator[Issue]:
 
 def _loss_issues(recipe: Recipe) -> Iterator[Issue]:
     loss, task = recipe.loss, recipe.data.task
-    if loss.name == "bce" and task in ("multiclass", "ordinal"):
-        yield "loss.name", f"bce is not for a {task} task: it takes a pos_weight. Use cross_entropy or focal"
-    if loss.name == "cross_entropy" and task in ("binary", "multilabel"):
-        yield (
-            "loss.name",
-            f"cross_entropy is not for a {task} task: it takes one class of many. Use bce or focal",
-        )
-    if loss.name != "focal" and loss.alpha is not None:
-        yield "loss.alpha", f"belongs to focal; the loss is {loss.name}. Remove it, or set loss.name: focal"
-    if loss.name != "focal" and loss.gamma != _DEFAULT_GAMMA:
-        yield "loss.gamma", f"belongs to focal; the loss is {loss.name}. Remove it, or set loss.name: focal"
+    if loss.name != "auto" and task is not None and task not in TASKS_OF[loss.name]:
+        fitting = [name for name, tasks in TASKS_OF.items() if task in tasks]
+        weighed = _SAID.get(TASKS_OF[loss.name], "")
+        yield "loss.name", f"{loss.name} is not for a {task} task{weighed}. Use one of {', '.join(fitting)}"
+    taken = ("bce", "cross_entropy") if loss.name == "auto" else (loss.name,)
+    for key, owners in LOSSES_OF.items():
+        given = getattr(loss, key) != _DEFAULT_GAMMA if key == "gamma" else getattr(loss, key) is not None
+        if given and not set(owners) & set(taken):
+            yield (
+                f"loss.{key}",
+                f"belongs to {' and '.join(owners)}; the loss is {loss.name}. Remove it, or set loss.name: {owners[0]}",
+            )
 
 
 def _training_issues(recipe: Recipe) -> Iterator[Issue]:

@@ -65,6 +65,7 @@ _Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 _Positive = Annotated[_Number, Field(gt=0)]
 _NotNegative = Annotated[_Number, Field(ge=0)]
 _Share = Annotated[_Number, Field(ge=0, le=1)]
+_AlmostOne = Annotated[_Number, Field(ge=0, le=0.99)]
 _BelowOne = Annotated[_Number, Field(ge=0, lt=1)]
 _Whole = Annotated[int, BeforeValidator(_whole)]
 _Count = Annotated[_Whole, Field(ge=1)]
@@ -177,9 +178,28 @@ class BalanceSettings(_Settings):
 class LossSettings(_Settings):
     """The loss; `auto` is bce for binary and multilabel, cross_entropy for multiclass and ordinal."""
 
-    name: Literal["auto", "bce", "cross_entropy", "focal"] = "auto"
-    gamma: _NotNegative = 2.0
-    alpha: _Alpha = None
+    name: Literal[
+        "auto", "bce", "cross_entropy", "focal", "asymmetric", "logit_adjusted", "balanced_softmax", "ldam",
+        "distribution_balanced", "squared_distance", "corn",
+    ] = "auto"  # fmt: skip
+    gamma: _NotNegative = 2.0  # focal, distribution_balanced
+    alpha: _Alpha = None  # focal
+    smoothing: _AlmostOne | None = None  # bce, cross_entropy
+    gamma_positive: _NotNegative | None = None  # asymmetric
+    gamma_negative: _NotNegative | None = None
+    margin: _AlmostOne | None = None
+    tau: _Number | None = None  # logit_adjusted
+    max_margin: _NotNegative | None = None  # ldam
+    scale: _Positive | None = None
+    rebalance: tuple[_NotNegative, _Number, _Number] | None = None  # distribution_balanced: alpha, beta, mu
+    negative_scale: _Positive | None = None
+    kappa: _NotNegative | None = None
+    cross_entropy: _Share | None = None  # squared_distance: the share of it
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings that were given besides gamma and alpha; null is the loss's own default."""
+        return self.model_dump(exclude={"name", "gamma", "alpha"}, exclude_none=True)
 
 
 class ModelSettings(_Settings):

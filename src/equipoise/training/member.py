@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from equipoise._checks import RunError
+from equipoise.balance import step_log_odds
 from equipoise.data import Preprocessor, fit_preprocessor, stable_seed
 from equipoise.decision import higher_is_better, monitor_value
 from equipoise.models import TabularModel, make_model, prior_logits
@@ -144,20 +145,21 @@ class MemberTraining:
 
     def _make_model(self, preprocessor: Preprocessor, numeric: NDArray[np.float32]) -> TabularModel:
         recipe, census = self.prepared.recipe, self.prepared.training_census
-        multiclass = self.prepared.exclusive
+        ledger, multiclass = self.prepared.ledger, self.prepared.exclusive
+        prior = prior_logits(
+            census.positives,
+            census.positives + census.negatives,
+            multiclass=multiclass,
+            log_odds_shift=ledger.log_odds_shift,
+        )
         return make_model(
             recipe.model.name,
             n_numeric=numeric.shape[1],
             cardinalities=preprocessor.cardinalities,
-            n_outputs=len(census.classes),
-            multiclass=multiclass,
+            n_outputs=ledger.outputs,
+            multiclass=multiclass and not ledger.stepwise,
             seed=self.seed,
-            prior=prior_logits(
-                census.positives,
-                census.positives + census.negatives,
-                multiclass=multiclass,
-                log_odds_shift=self.prepared.ledger.log_odds_shift,
-            ),
+            prior=step_log_odds(prior) if ledger.stepwise else prior,
             initial_bias=recipe.model.initial_bias,
             training_numeric=numeric[self.rows.train],
             **recipe.model.settings,

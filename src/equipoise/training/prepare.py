@@ -26,7 +26,7 @@ from equipoise.balance import (
 )
 from equipoise.data import Features, Leak, epoch_order, find_leaks, forgotten_targets, read_features, stable_seed
 from equipoise.labels import Census, Labels, Split, count_labels, read_labels, read_split, read_table, split_labels
-from equipoise.losses import ClassLoss, SigmoidFocal, SoftmaxFocal, make_loss
+from equipoise.losses import ClassLoss, make_loss
 from equipoise.samplers import IndexStream
 from equipoise.training.loop import resolve_batch_size
 
@@ -203,7 +203,7 @@ def prepare(recipe: Recipe) -> Prepared:
         weights=weights,
         plan=plan,
         learned=learned,
-        ledger=_ledger(recipe, plan, weights, loss, training_census),
+        ledger=_ledger(recipe, plan, weights, loss, labels.select(learned), training_census),
         members=members,
         test=test,
         leaks=tuple(leaks),
@@ -346,18 +346,25 @@ def _make_loss(
         alpha=settings.alpha if settings.name == "focal" else None,
         has_unknowns=bool(np.isnan(labels.values).any()),
         prevalence=census.prevalence,
+        **settings.settings,
     )
     loss.classes = labels.classes
     return loss
 
 
 def _ledger(
-    recipe: Recipe, plan: SamplingPlan | None, weights: ClassWeights | None, loss: ClassLoss, census: Census
+    recipe: Recipe,
+    plan: SamplingPlan | None,
+    weights: ClassWeights | None,
+    loss: ClassLoss,
+    learned: Labels,
+    census: Census,
 ) -> Ledger:
     entries: list[Any] = [entry for entry in (plan, weights) if entry is not None]
     schedule = recipe.balance.schedule
     if schedule is not None:
         entries = [Deferred(entry, schedule.from_epoch) for entry in entries]
-    if isinstance(loss, SigmoidFocal | SoftmaxFocal):
-        entries.append(loss.correction())
+    correction = loss.correction(learned.table())
+    if correction is not None:
+        entries.append(correction)
     return Ledger(entries, census=census)
