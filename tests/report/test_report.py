@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import struct
 import subprocess
@@ -266,5 +267,39 @@ def test_names_are_shortened_and_flattened() -> None:
 def test_the_run_table_does_not_repeat_what_no_rule_changes(make_run: MakeRun) -> None:
     text = printed(run_table(make_run()))
     line = next(line for line in text.splitlines() if "macro-AUC" in line)
-    assert line.split()[-2:] == ["same", "same"]
+    assert line.split()[-2:] == ["same", "-"]  # always no ranks nothing
     assert "always no" in text
+
+
+def test_an_interval_of_no_width_is_not_shown_as_certainty(make_run: MakeRun) -> None:
+    run = make_run()
+    write_report(run)
+    shown_tables = [run_table(run), metrics_table(RunView.read(run).metrics)]
+    text = "".join(map(printed, shown_tables)) + run.file("summary.md").read_text()
+    assert "[0.000, 0.000]" not in text
+    assert "[0." in text
+
+
+def test_figures_say_what_they_show(make_run: MakeRun) -> None:
+    view = RunView.read(make_run(classes=[f"class {number}" for number in range(9)], rows=1500))
+    overview = [axes.get_xlabel() for axes in plot_run(view).axes]
+    assert "predicted probability (test role, all 9 classes together)" in overview
+    assert "dot: at the fitted threshold" in plot_roc(view.scores["test"], view.rule).get_suptitle()
+    rates = plot_learning_curves(view.events, view.census.classes).axes[2]
+    assert rates.get_legend().get_title().get_text() == "7 least predicted of 9"
+
+
+def test_one_positive_is_not_plural(make_run: MakeRun) -> None:
+    view = RunView.read(make_run())
+    census = dataclasses.replace(view.census, positives=np.array([1, 40, 80]))
+    assert ": 1 positive (" in summarise(dataclasses.replace(view, census=census))
+
+
+def test_tables_fit_a_screen_of_80_columns(make_run: MakeRun) -> None:
+    view = RunView.read(make_run(classes=["y_heart_attack", "y_kidney_disease"]))
+    for table in (run_table(view), metrics_table(view.metrics)):
+        out = io.StringIO()
+        Console(file=out, width=80).print(table)
+        lines = out.getvalue().splitlines()
+        assert max(map(len, lines)) <= 80
+        assert all(line.count("[") == line.count("]") for line in lines)  # no interval is broken over two lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -108,6 +109,8 @@ def show_run(run: Run) -> None:
     from equipoise.report import RunView, metrics_table, next_steps, run_table, summarise
 
     view, screen = RunView.read(run), console()
+    if not sys.stdout.isatty():
+        screen.width = 10_000  # nothing is cut where output is not a screen
     if view.metrics:
         screen.print(metrics_table(view.metrics))
     screen.print(run_table(view))

@@ -132,12 +132,13 @@ def draw_positive_rate(axes: Axes, epochs: Mapping[int, Sequence[Mapping[str, An
     for index, look in zip(chosen, line_looks(len(chosen)), strict=True):
         name = shown(classes[index], 18) if index < len(classes) else f"class {index}"
         axes.plot(np.arange(1, len(rates) + 1), rates[:, index], label=name, **look)
-    axes.set_title("Rows predicted positive")
+    axes.set_title("Rows predicted positive, at each epoch's best cut")
     axes.set_xlabel("epoch")
     axes.yaxis.set_major_formatter(lambda value, _: percent(value))
     axes.set_ylim(bottom=0)
     if chosen:
-        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.02), handlelength=1.6)
+        said = f"{len(chosen)} least predicted of {len(classes)}" if len(chosen) < len(classes) else None
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.02), handlelength=1.6, title=said, alignment="left")
     _whole_epochs(axes)
 
 
@@ -315,7 +316,8 @@ def draw_reliability(axes: Axes, scores: Scores) -> None:
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(lambda value, _: percent(value))
     axes.set_title("Do probabilities mean what they say?")
-    axes.set(xlabel="predicted probability", ylabel="observed share")
+    pooled = f", all {len(scores.classes)} classes together" if len(scores.classes) > 1 else ""
+    axes.set(xlabel=f"predicted probability ({scores.role} role{pooled})", ylabel="observed share")
     axes.legend(loc="upper left", handlelength=1.6)
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from equipoise.balance._words import one_in
 
-__all__ = ["THRESHOLD_FREE", "joined", "metric_name", "one_in", "percent"]
+if TYPE_CHECKING:
+    from equipoise.evidence import MetricRow, MetricTable
+
+__all__ = ["THRESHOLD_FREE", "figure_cell", "joined", "metric_name", "one_in", "percent", "rule_cells", "rule_names"]
 
 THRESHOLD_FREE = ("auc", "ap", "brier", "log_loss")  # the same whatever the rule
 _WRITTEN = {"f1": "F1", "auc": "AUC", "ap": "AP", "mcc": "MCC", "qwk": "QWK"}
@@ -64,3 +69,43 @@ def rule_names(judged: Collection[str], *, exclusive: bool) -> dict[str, str]:
         fitted = "fitted offsets" if "half" in judged else "most likely class"
         names = {"rule": fitted, "half": "most likely class", "never": "always the commonest"}
     return {key: names.get(key, key) for key in judged}
+
+
+def figure_cell(row: MetricRow, *, interval: bool = True, reason: bool = True) -> str:
+    """Return a figure with its interval; one of no width is left out, for it would look like certainty.
+
+    Args:
+        row: the figure.
+        interval: whether the interval is wanted.
+        reason: whether to say why a figure is missing.
+    """
+    if math.isnan(row.value):
+        return (row.note if reason else "") or "not evaluable"
+    wide = interval and not math.isnan(row.low) and row.low != row.high
+    return f"{row.value:.3f}" + (f" [{row.low:.3f}, {row.high:.3f}]" if wide else "")
+
+
+def rule_cells(
+    tables: Mapping[str, MetricTable], name: str, class_name: str | None = None, *, narrow: bool = False
+) -> list[str]:
+    """Return one metric under each rule that was judged.
+
+    What no threshold changes stands once. A rule that gives every row the same answer ranks nothing and has no
+    probabilities, so such metrics do not exist for it.
+
+    Args:
+        tables: by rule, as a run stores them.
+        name: of the metric, such as ``"macro_f1"``.
+        class_name: of the class, or None for a figure over all of them.
+        narrow: leave out why a figure is missing, and the interval of always giving the same answer.
+    """
+    free = name.removeprefix("macro_").removeprefix("micro_") in THRESHOLD_FREE
+    cells = []
+    for place, (key, table) in enumerate(tables.items()):
+        constant = key == "never"
+        if free and place:
+            cells.append("-" if constant else "same")
+            continue
+        row = table.row(name, class_name)
+        cells.append(figure_cell(row, interval=not (narrow and constant), reason=not narrow))
+    return cells

@@ -123,7 +123,8 @@ def _plot_curves(scores: Scores, rule: DecisionRule | None, draw: Any, title: st
                 point = panels.operating_point(truth[known, index], cut)
             panel.set_title(shown(scores.classes[index], 22))
             draw(panel, rank_class(truth[:, index], ranking[:, index]), point)
-        set_heading(figure, f"{title}, on the {scores.role} role")
+        marked = rule is not None and rule.thresholds is not None
+        set_heading(figure, f"{title}, on the {scores.role} role{'; dot: at the fitted threshold' if marked else ''}")
     return figure
 
 

@@ -77,7 +77,7 @@ def _data(view: RunView) -> list[str]:
 
 def _count(view: RunView, index: int) -> str:
     census = view.census
-    unit = census.unit if view.exclusive else "positives"
+    unit = census.unit if view.exclusive else "positive" if census.positives[index] == 1 else "positives"
     share = one_in(float(census.prevalence[index]))
     name = f"class {census.classes[index]}" if view.exclusive else census.classes[index]
     return f"{name}: {int(census.positives[index]):,} {unit} ({share})"

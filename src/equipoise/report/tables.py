@@ -6,14 +6,14 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from equipoise.report._words import THRESHOLD_FREE, metric_name, one_in, percent, rule_names
+from equipoise.report._words import metric_name, one_in, percent, rule_cells, rule_names
 from equipoise.report.summary import FEW
 from equipoise.report.view import RunView
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from equipoise.evidence import MetricRow, MetricTable
+    from equipoise.evidence import MetricTable
     from equipoise.labels import Census
     from equipoise.runs import Run
 
@@ -22,6 +22,7 @@ _ASKED_FIRST = (
     "auc", "ap", "f1", "precision", "recall", "specificity", "accuracy", "balanced_accuracy", "qwk", "mcc",
     "exact_match", "hamming", "brier", "log_loss", "macro_brier", "macro_log_loss",
 )  # fmt: skip
+_LONG_HEAD = 17
 
 
 def census_table(census: Census) -> Table:
@@ -73,13 +74,12 @@ def metrics_table(tables: Mapping[str, MetricTable], metric: str = "f1") -> Tabl
     table = _table(f"{metric_name(metric)} on the {first.role} role: {first.headline()}")
     _columns(table, "class", ["positives", *(heads.get(name, name) for name in tables)])
     for name in first.classes:
-        rows = [judged.row(metric, name) for judged in tables.values()]
-        few = rows[0].support < FEW
-        _row(table, name, [f"{rows[0].support:,}", *(_cell(row) for row in rows)], dim=few)
+        support = first.row(metric, name).support
+        _row(table, name, [f"{support:,}", *rule_cells(tables, metric, name, narrow=True)], dim=support < FEW)
     if len(first.classes) > 1:
         table.add_section()
-        rows = [judged.row(f"macro_{metric}") for judged in tables.values()]
-        _row(table, f"macro ({rows[0].evaluable} classes)", ["", *(_cell(row) for row in rows)])
+        macro = f"macro_{metric}"
+        _row(table, f"macro ({first.row(macro).evaluable})", ["", *rule_cells(tables, macro, narrow=True)])
     return table
 
 
@@ -95,9 +95,7 @@ def run_table(run: Run | RunView) -> Table:
     _columns(table, f"test, {first.cases:,} rows", [heads[name] for name in view.metrics])
     names = [row.name for row in (first.overall() or first.of_class(first.classes[0]))]
     for name in [name for name in _ASKED_FIRST if name in names] or names:
-        found = [_cell(judged.row(name)) for judged in view.metrics.values()]
-        same = name.removeprefix("macro_").removeprefix("micro_") in THRESHOLD_FREE
-        _row(table, metric_name(name), [found[0], *["same"] * (len(found) - 1)] if same else found)
+        _row(table, metric_name(name), rule_cells(view.metrics, name, narrow=True))
     return table
 
 
@@ -106,24 +104,27 @@ def _table(title: str) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    return Table(title=Text(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    return Table(
+        title=Text(title),
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        collapse_padding=True,
+        pad_edge=False,
+        show_edge=False,
+    )
 
 
 def _columns(table: Table, first: str, others: list[str]) -> None:
     from rich.text import Text
 
-    table.add_column(Text(first))
-    for head in others:
-        table.add_column(Text(head), justify="right")
+    table.add_column(Text(first), overflow="fold")
+    for head in others:  # figures stay on one line: on a narrow screen the names wrap
+        words = head.rsplit(" ", 1) if len(head) > _LONG_HEAD else [head]
+        table.add_column(Text("\n".join(words)), justify="right", no_wrap=True)
 
 
 def _row(table: Table, name: str, cells: list[str], *, dim: bool = False) -> None:
     from rich.text import Text
 
     table.add_row(Text(" ".join(name.split())), *(Text(cell) for cell in cells), style="dim" if dim else None)
-
-
-def _cell(row: MetricRow) -> str:
-    if math.isnan(row.value):
-        return row.note or "not evaluable"
-    return f"{row.value:.3f}" + ("" if math.isnan(row.low) else f" [{row.low:.3f}, {row.high:.3f}]")

@@ -10,7 +10,7 @@ from equipoise._files import write_text
 from equipoise.report import plots
 from equipoise.report._panels import epochs_of
 from equipoise.report._style import write_figure
-from equipoise.report._words import THRESHOLD_FREE, metric_name, one_in, percent, rule_names
+from equipoise.report._words import figure_cell, metric_name, one_in, percent, rule_cells, rule_names
 from equipoise.report.overview import plot_run
 from equipoise.report.summary import headline, next_steps, summarise
 from equipoise.report.view import RunView
@@ -18,7 +18,7 @@ from equipoise.report.view import RunView
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from equipoise.evidence import MetricRow, MetricTable
+    from equipoise.evidence import MetricTable
     from equipoise.runs import Run
 
 
@@ -87,11 +87,8 @@ def _metric_lines(view: RunView) -> str:
     lines = ["## Test metrics", "", f"{table.headline()} All figures are in metrics.json.", ""]
     lines += [f"| | {' | '.join(heads.get(name, name) for name in columns)} |", f"|---|{'---:|' * len(columns)}"]
     for row in table.overall() or table.of_class(table.classes[0]):
-        cells = [_figure(view.metrics[column].row(row.name, row.class_name)) for column in columns]
-        same = row.metric in THRESHOLD_FREE
-        lines.append(
-            f"| {metric_name(row.name)} | {' | '.join([cells[0], *['same'] * (len(cells) - 1)] if same else cells)} |"
-        )
+        cells = rule_cells(view.metrics, row.name, row.class_name)
+        lines.append(f"| {metric_name(row.name)} | {' | '.join(map(_figure, cells))} |")
     return "\n".join([*lines, "", *_class_lines(table)])
 
 
@@ -101,14 +98,14 @@ def _class_lines(table: MetricTable) -> list[str]:
     lines = [f"| class | positives | {' | '.join(map(metric_name, there))} |", f"|---|---:|{'---:|' * len(there)}"]
     for name in table.classes:
         rows = [table.row(metric, name) for metric in there]
-        lines.append(f"| {_cell(name)} | {rows[0].support:,} | {' | '.join(map(_figure, rows))} |")
+        lines.append(
+            f"| {_cell(name)} | {rows[0].support:,} | {' | '.join(_figure(figure_cell(row)) for row in rows)} |"
+        )
     return lines
 
 
-def _figure(row: MetricRow) -> str:
-    if math.isnan(row.value):
-        return _cell(row.note or "not evaluable")
-    return f"{row.value:.3f}" + ("" if math.isnan(row.low) else f" [{row.low:.3f}, {row.high:.3f}]")
+def _figure(text: str) -> str:
+    return text if text[:1].isdigit() or text[:2] in ("-", "-0") else _cell(text)
 
 
 def _cell(text: str) -> str:
