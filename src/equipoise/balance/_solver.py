@@ -2,21 +2,20 @@ r"""The row weights nearest to natural drawing that meet class shares: a convex 
 
 Rows with the same labels get the same weight, so a table collapses to its label combinations. With m_k the natural mass
 of combination k (its rows over all rows), r_k how often one of its rows is drawn for every natural draw, a_k its
-features (`Goal.wanted`, one column a class, zero where the target is met) and h_k the conditions that always hold (the
-masses sum to one; the share of rows without a finding):
+features (`Goal.wanted`, one column a class; their mean is zero where the target is met) and M_g the mass that group g of
+combinations keeps (one group, or rows with and without a finding):
 
     minimise    sum_k m_k r_k ln r_k                       the Kullback-Leibler divergence to natural drawing
-    subject to  sum_k m_k r_k a_k = 0,   sum_k m_k r_k h_k = b,   0 <= r_k <= cap
+    subject to  sum_k m_k r_k a_k = 0,   sum_{k in g} m_k r_k = M_g,   0 <= r_k <= cap
 
-Its dual is smooth and has no constraints. With t_k = lambda . a_k + nu . h_k, the weights are r_k = min(cap, exp t_k)
-(the multiplier of the cap is max(0, t_k - ln cap)), and (lambda, nu) minimise
+Given the multipliers lambda of the classes, the weights are r_k = min(cap, exp(lambda . a_k + alpha_g)), with alpha_g as
+keeps the mass of the group (found by sorting). What is left is a smooth convex function of lambda alone, whose
+slope is sum_k m_k r_k a_k and whose Hessian is the covariance of a within the groups, over what is not capped.
 
-    sum_k m_k phi(t_k) - nu . b,   phi(t) = exp(t) for t <= ln cap, else cap (1 + t - ln cap).
-
-Where no weights meet the target, that minimum does not exist. A ridge |lambda|^2 / (2 stiffness) on the dual is a
-penalty stiffness/2 |sum_k m_k r_k a_k|^2 on the gap, so a sequence of growing stiffness leads to the exact weights
-where the target can be reached, and to the least gap where it cannot. At the exact end the ridge is centred on the last
-lambda (the method of multipliers), which takes its bias away.
+Where no weights meet the target, that function has no minimum. A ridge |lambda|^2 / (2 stiffness) on it is a penalty
+stiffness/2 |sum_k m_k r_k a_k|^2 on the gap, so a sequence of growing stiffness leads to the exact weights where the
+target can be reached, and to the least gap where it cannot. At the exact end the ridge is centred on the last lambda
+(the method of multipliers), which takes its bias away.
 """
 
 from __future__ import annotations
@@ -29,13 +28,13 @@ from numpy.typing import NDArray
 
 from equipoise._arrays import Floats
 
-_STIFFNESS = (1e1, 1e2, 1e3, 1e4, 1e6)
+_STIFFNESS = (1e1, 1e2, 1e3, 1e4, 1e5, 1e6)
 REACHED = 1e-8  # root mean square of relative gaps below which a target counts as met
 SLACK = 0.01
 # A gap as large as this at the greatest stiffness would need weights of exp(-1000): no weights meet the target.
 _HOPELESS = 1e-3
-_TRACE = 1e-10
-_MOST_STEPS = 5_000  # a problem takes 20 to 100
+_NOISE = 1e-7
+_MOST_STEPS = 2_000  # a problem takes 20 to 100
 
 _Stage: TypeAlias = tuple[float, float, NDArray[np.float64]]  # stiffness, gap, dual
 
@@ -48,14 +47,14 @@ class Goal:
         masses: (combinations,) natural mass, sums to one.
         wanted: (combinations, classes asked for) features whose mean under the plan should be zero; scaled so that the
             norm of that mean is the root mean square of the relative gaps.
-        held: (combinations, conditions) features of the conditions that hold always.
-        level: (conditions,) what their means must be.
+        groups: (combinations,) the group of each.
+        level: (groups,) the mass that each group keeps; sums to one.
         cap: most draws of a row for each natural draw; infinite for none.
     """
 
     masses: NDArray[np.float64]
     wanted: NDArray[np.float64]
-    held: NDArray[np.float64]
+    groups: NDArray[np.intp]
     level: NDArray[np.float64]
     cap: float
 
@@ -66,16 +65,16 @@ class Solution:
 
     Attributes:
         ratios: (combinations,) draws of a row for each natural draw.
-        wanted_dual: (classes asked for,) lambda.
-        held_dual: (conditions,) nu.
+        dual: (classes asked for,) lambda.
+        offsets: (groups,) alpha; minus infinity for a group that is not drawn.
         gap: root mean square of the relative gaps to the target.
         least_gap: the smallest gap that any weights have; 0 where the target is met.
         steps: Newton steps in all.
     """
 
     ratios: NDArray[np.float64]
-    wanted_dual: NDArray[np.float64]
-    held_dual: NDArray[np.float64]
+    dual: NDArray[np.float64]
+    offsets: NDArray[np.float64]
     gap: float
     least_gap: float
     steps: int
@@ -93,12 +92,12 @@ def solve(goal: Goal, slack: float = SLACK) -> Solution:
     them); one point more of gap keeps nearly all.
     """
     path = _Path(goal)
-    if goal.cap <= 1.0 + 1e-12:  # every row exactly as often as every other
-        return path.solution(path.gap)
     stages = []
     for stiffness in _STIFFNESS:
         path.advance(stiffness)
         stages.append((stiffness, path.gap, path.dual))
+        if path.gap > _HOPELESS and len(stages) > 1 and path.gap > (1.0 - 1e-6) * stages[-2][1]:
+            break  # stiffer changes nothing any more
     while REACHED / 10 < path.gap < _HOPELESS:
         before = path.gap
         path.advance(_STIFFNESS[-1], centred=True)
@@ -141,11 +140,9 @@ class _Path:
 
     def __init__(self, goal: Goal) -> None:
         self.goal = goal
-        self.features = np.hstack([goal.wanted, goal.held])
-        self.level = np.concatenate([np.zeros(goal.wanted.shape[1]), goal.level])
-        self.soft = np.arange(len(self.level)) < goal.wanted.shape[1]
-        self.dual = np.zeros(len(self.level))
-        self.ratios = np.ones(len(goal.masses))
+        self.members = [np.flatnonzero(goal.groups == group) for group in range(len(goal.level))]
+        self.dual = np.zeros(goal.wanted.shape[1])
+        self.ratios, self.offsets = self.weigh(self.dual)
         self.steps = 0
 
     @property
@@ -153,73 +150,83 @@ class _Path:
         return float(np.linalg.norm((self.goal.masses * self.ratios) @ self.goal.wanted))
 
     def solution(self, least_gap: float) -> Solution:
-        return Solution(self.ratios, self.dual[self.soft], self.dual[~self.soft], self.gap, least_gap, self.steps)
+        return Solution(self.ratios, self.dual, self.offsets, self.gap, least_gap, self.steps)
+
+    def weigh(self, dual: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the weights that belong to lambda, and the offsets that keep the mass of every group."""
+        ratios, offsets = np.empty(len(self.goal.masses)), np.empty(len(self.members))
+        for group, inside in enumerate(self.members):
+            score = self.goal.wanted[inside] @ dual
+            offset = _offset(score, self.goal.masses[inside], float(self.goal.level[group]), self.goal.cap)
+            ratios[inside] = np.minimum(np.exp(np.minimum(score + offset, 700.0)), self.goal.cap)
+            offsets[group] = offset
+        return ratios, offsets
 
     def advance(self, stiffness: float, *, centred: bool = False) -> None:
         """Minimise the dual with this stiffness by Newton's method, from where the path stands."""
-        # Where all weights are capped the dual is flat along the conditions that hold always: a trace of ridge, centred
-        # where the path stands and so without bias in the end, keeps the step finite.
-        ridge = np.where(self.soft, 1.0 / stiffness, _TRACE)
-        centre = np.where(self.soft & (not centred), 0.0, self.dual)
-        value, slope, bend = self._dual(self.dual, ridge, centre)
+        centre = self.dual if centred else np.zeros_like(self.dual)
+        self.ratios, self.offsets = self.weigh(self.dual)
+        slope = self._slope(self.dual, self.ratios, stiffness, centre)
         least, idle = np.inf, 0
-        while idle < 3 and self.steps < _MOST_STEPS:
+        while len(self.dual) and idle < 3 and self.steps < _MOST_STEPS:
             largest = float(np.abs(slope).max())
-            # Below this the slope is rounding; there it stops falling, and so do the steps.
-            idle = idle + 1 if largest < 1e-10 and largest > 0.5 * least else 0
+            # With large multipliers the slope is rounding from here on: it stops falling, and so do the steps.
+            idle = idle + 1 if largest < _NOISE and largest > 0.5 * least else 0
             least = min(least, largest)
-            step = _newton_step(bend, slope)
-            length = self._length(step, value, float(slope @ step), ridge, centre)
-            if length < 0.01:  # along what is capped the dual is straight, and a Newton step has no end
-                step = _newton_step(self._bend(self.dual, np.inf, ridge), slope)
-                length = self._length(step, value, float(slope @ step), ridge, centre)
-            if largest <= 1e-15 or length == 0.0:
+            if largest <= 1e-15:
                 break
-            self.dual = self.dual + length * step
-            value, slope, bend = self._dual(self.dual, ridge, centre)
+            step = np.asarray(np.linalg.solve(self._bend(stiffness), -slope), np.float64)
+            slope = self._go(step, slope, stiffness, centre)
             self.steps += 1
-        self.ratios = self._ratios(self.dual)
 
-    def _length(self, step: Floats, value: float, promise: float, ridge: Floats, centre: Floats) -> float:
-        """Return how far to go: all the way, or halved until the dual falls as a convex function must."""
-        length = 1.0
-        noise = 1e-15 * max(1.0, abs(value))
-        while length > 1e-9:
-            there = self._value(self.dual + length * step, ridge, centre)
-            if there <= value + 1e-4 * length * promise + (noise if length == 1.0 and -promise < 1e3 * noise else 0.0):
-                return length
-            length *= 0.5
-        return 0.0
+    def _go(self, step: Floats, slope: Floats, stiffness: float, centre: Floats) -> Floats:
+        """Go along the step to where the dual no longer falls, or all the way; return the slope there.
 
-    def _ratios(self, dual: Floats) -> NDArray[np.float64]:
-        return np.asarray(np.exp(np.minimum(self.features @ dual, np.log(self.goal.cap))))
+        Only slopes are compared: near the minimum the values of the dual differ by less than their rounding.
+        """
+        start, promise = self.dual, float(slope @ step)
+        low, high, length = 0.0, 1.0, 1.0
+        for _ in range(40):
+            self.dual = start + length * step
+            self.ratios, self.offsets = self.weigh(self.dual)
+            here = self._slope(self.dual, self.ratios, stiffness, centre)
+            along = float(here @ step)
+            if (along <= 0.0 and (length == 1.0 or along >= 0.5 * promise)) or abs(along) <= -0.1 * promise:
+                break
+            low, high = (length, high) if along < 0.0 else (low, length)
+            length = 0.5 * (low + high)
+        return here
 
-    def _value(self, dual: Floats, ridge: Floats, centre: Floats) -> float:
-        score, limit = self.features @ dual, np.log(self.goal.cap)
-        below = np.minimum(score, limit)
-        over = score - below
-        inside = np.exp(below) * (1.0 + over)
-        return float(self.goal.masses @ inside - dual @ self.level + 0.5 * ridge @ (dual - centre) ** 2)
+    def _slope(self, dual: Floats, ratios: Floats, stiffness: float, centre: Floats) -> NDArray[np.float64]:
+        return np.asarray((self.goal.masses * ratios) @ self.goal.wanted + (dual - centre) / stiffness)
 
-    def _dual(self, dual: Floats, ridge: Floats, centre: Floats) -> tuple[float, Floats, Floats]:
-        """Return the dual, its gradient and its Hessian."""
-        limit = np.log(self.goal.cap)
-        drawn = self.goal.masses * np.exp(np.minimum(self.features @ dual, limit))
-        slope = drawn @ self.features - self.level + ridge * (dual - centre)
-        return self._value(dual, ridge, centre), slope, self._bend(dual, limit, ridge)
-
-    def _bend(self, dual: Floats, limit: float, ridge: Floats) -> Floats:
-        """Return the Hessian: combinations beyond `limit` do not bend it."""
-        score = self.features @ dual
-        drawn = self.goal.masses * np.exp(np.minimum(score, np.log(self.goal.cap)))
-        free = np.where(score <= limit, drawn, 0.0)
-        return np.asarray((self.features * free[:, None]).T @ self.features + np.diag(ridge))
+    def _bend(self, stiffness: float) -> NDArray[np.float64]:
+        """Return the Hessian: the covariance of the features within each group, over what is not capped."""
+        bend = np.eye(len(self.dual)) / stiffness
+        drawn = self.goal.masses * self.ratios
+        for inside in self.members:
+            free = inside[self.ratios[inside] < self.goal.cap]
+            mass = float(drawn[free].sum())
+            if mass > 0.0:
+                features = self.goal.wanted[free] - (drawn[free] @ self.goal.wanted[free]) / mass
+                bend += (features * drawn[free, None]).T @ features
+        return bend
 
 
-def _newton_step(bend: Floats, slope: Floats) -> NDArray[np.float64]:
-    """Return the Newton step; directions that do not bend are left out, unless the slope goes down there."""
-    scale = np.sqrt(np.maximum(np.diag(bend), 1e-300))
-    values, vectors = np.linalg.eigh(bend / np.outer(scale, scale))
-    along = vectors.T @ (slope / scale)
-    keep = np.maximum(values, 1e-13 * max(float(values[-1]), 1e-300))
-    return np.asarray(-(vectors @ (along / keep)) / scale)
+def _offset(score: NDArray[np.float64], masses: NDArray[np.float64], level: float, cap: float) -> float:
+    """Return the alpha with sum masses min(cap, exp(score + alpha)) = level.
+
+    The j highest scores are capped for the smallest j at which the next one stays below the cap.
+    """
+    if level <= 0.0 or not len(score):
+        return -np.inf
+    order = np.argsort(-score, kind="stable")
+    score, masses = score[order], masses[order]
+    rest = np.logaddexp.accumulate((score + np.log(masses))[::-1])[::-1]  # ln of the sum from j on
+    if np.isinf(cap):
+        return float(np.log(level) - rest[0])
+    capped = cap * np.concatenate([[0.0], np.cumsum(masses)[:-1]])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        offsets = np.log(level - capped) - rest
+        fits = np.flatnonzero(score + offsets <= np.log(cap) * (1.0 + 1e-15))
+    return float(offsets[fits[0]]) if len(fits) else float(np.log(cap) - score[-1])

@@ -184,7 +184,7 @@ def solve_plan(
     """Return the solution over the combinations, and what a positive label of each class adds to the log weight."""
     goal, slopes = make_goal(found, wanted, negatives, cap)
     solution = solve(goal)
-    return solution, slopes @ solution.wanted_dual
+    return solution, slopes @ solution.dual
 
 
 def make_goal(
@@ -208,11 +208,9 @@ def make_goal(
         features = positive[:, asked] / values - known
         unit = scale / np.maximum(masses @ known, 1e-300)
         slopes = identity / values
-    held, level = [np.ones(len(masses))], [1.0]
-    if negatives is not None:
-        held.append(without.astype(np.float64))
-        level.append(negatives)
-    return Goal(masses, features * unit, np.column_stack(held), np.array(level), cap), slopes * unit
+    level = np.array([1.0] if negatives is None else [1.0 - negatives, negatives])
+    groups = np.zeros(len(masses), np.intp) if negatives is None else without.astype(np.intp)
+    return Goal(masses, features * unit, groups, level, cap), slopes * unit
 
 
 def _checked_draws(labels: Labels, draws: int | None) -> int:
