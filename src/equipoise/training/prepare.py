@@ -224,7 +224,8 @@ def _require_learnable(labels: Labels, census: Census) -> None:
         where = labels.groups[int(np.flatnonzero(column == 1)[0])]
         raise DataError(
             f"{labels.source}: every positive of {listed(alone)} is in one group ({where}), which cannot be both "
-            "learned from and judged on. Leave the class out of the labels, add data of other groups, or check data.groups."
+            "learned from and judged on. Leave the class out of the labels, add data of other groups, or check "
+            "data.groups."
         )
 
 
