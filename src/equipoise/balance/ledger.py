@@ -222,7 +222,7 @@ class Ledger:
         """(classes,) what all corrections together add to the log-odds that the model is trained towards."""
         total = np.zeros(len(self.classes))
         for entry in self.in_force:
-            shift = self._shift(entry)
+            shift = self.shift_of(entry)
             if shift.shape not in {(1,), total.shape}:
                 raise ArgumentError(
                     f"A {type(entry).__name__} of Ledger has {len(shift)} values for {len(self.classes)} classes. "
@@ -231,7 +231,8 @@ class Ledger:
             total += shift
         return total
 
-    def _shift(self, entry: Any) -> ClassFloats:
+    def shift_of(self, entry: Any) -> ClassFloats:
+        """Return what one correction in force adds to the log-odds, (classes,) or (1,) where it is the same for all."""
         if isinstance(entry, FocalCorrection | LossCorrection):
             return entry.log_odds_shift_for(self.kind)
         return np.asarray(entry.log_odds_shift, dtype=np.float64)
@@ -320,7 +321,7 @@ class Ledger:
         trained = self.trained_prevalence
         if trained is not None and self.prevalence is not None:
             found += [_beyond(name, *pair) for name, pair in self._overshot(trained).items()]
-        shifts = [(_called(entry), np.broadcast_to(self._shift(entry), len(self.classes))) for entry in self.in_force]
+        shifts = [(_called(entry), np.broadcast_to(self.shift_of(entry), len(self.classes))) for entry in self.in_force]
         for position, name in enumerate(self.classes if self.kind == POS_WEIGHT else ()):
             up = [label for label, shift in shifts if shift[position] > _NOTABLE]
             down = [label for label, shift in shifts if shift[position] < -_NOTABLE]
@@ -330,6 +331,11 @@ class Ledger:
                 )
         return tuple(found)
 
+    def overshot(self) -> dict[str, float]:
+        """Return by what factor the rare classes are trained beyond full balance; only those that are are named."""
+        trained = self.trained_prevalence
+        return {} if trained is None else {name: factor for name, (factor, _) in self._overshot(trained).items()}
+
     def _overshot(self, trained: ClassFloats) -> dict[str, tuple[float, int]]:
         """Class -> how far beyond full balance it is trained, and by how many corrections."""
         assert self.prevalence is not None
@@ -338,7 +344,7 @@ class Ledger:
             rare, beyond = natural < 0.5, trained / np.maximum(1.0 - trained, np.finfo(float).tiny)
         else:
             rare, beyond = natural < 1.0 / len(natural), trained / trained[np.nanargmax(natural)]
-        active = sum(bool(np.any(self._shift(entry) != 0.0)) for entry in self.in_force)
+        active = sum(bool(np.any(self.shift_of(entry) != 0.0)) for entry in self.in_force)
         return {
             name: (float(factor), active)
             for name, is_rare, factor in zip(self.classes, rare, beyond, strict=True)
