@@ -115,11 +115,7 @@ class Run:
 
     @staticmethod
     def require_free(path: str | Path, *, resume: bool = False, overwrite: bool = False) -> None:
-        """Raise where `create` would not begin, before any work is done for it.
-
-        Raises:
-            RunError: there is a run, or something else, and neither `resume` nor `overwrite` says what to do.
-        """
+        """Raise what `create` would raise about a folder that is there, before any work is done for it."""
         if resume and overwrite:
             raise ArgumentError("`resume` and `overwrite` of Run.create cannot both be asked for. Choose one.")
         path = Path(path)

@@ -7,7 +7,7 @@ import io
 import struct
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -228,11 +228,13 @@ def test_single_figures(make_run: MakeRun) -> None:
         plot_thresholds(ordinal.scores["test"], ordinal.rule)
 
 
-def make_run_again(view: RunView, make_run: MakeRun) -> Run:
+def make_run_again(
+    view: RunView, make_run: MakeRun, task: str = "ordinal", classes: Sequence[str] = "012", **more: int
+) -> Run:
     import shutil
 
     shutil.rmtree(view.path)
-    return make_run("ordinal", ["0", "1", "2"])
+    return make_run(task, list(classes), **more)
 
 
 def test_the_precision_recall_curve_is_average_precision(make_run: MakeRun) -> None:
@@ -287,6 +289,22 @@ def test_figures_say_what_they_show(make_run: MakeRun) -> None:
     assert "dot: at the fitted threshold" in plot_roc(view.scores["test"], view.rule).get_suptitle()
     rates = plot_learning_curves(view.events, view.census.classes).axes[2]
     assert rates.get_legend().get_title().get_text() == "7 least predicted of 9"
+
+
+def test_f1_of_many_classes_is_drawn_where_it_can_be_judged(make_run: MakeRun) -> None:
+    view = RunView.read(make_run(classes=[f"class {number}" for number in range(40)], rows=300))
+    table = view.metrics["rule"]
+    judged = [name for name in table.classes if not np.isnan(table.value("f1", name))]
+    axes = plot_run(view).axes[1]
+    assert axes.get_title(loc="left").endswith("intervals, 23 of 40 classes")
+    drawn = [label.get_text() for label in axes.get_yticklabels()][1:]
+    assert len(judged) >= 23
+    assert set(drawn) <= set(judged)
+    few = RunView.read(make_run_again(view, make_run, "multilabel", ["a", "b", "c", "d"], rows=60))
+    texts = [text.get_text() for text in plot_run(few).axes[1].texts]
+    assert ("not evaluable" in texts) == bool(
+        np.isnan([few.metrics["rule"].value("f1", name) for name in "abcd"]).any()
+    )
 
 
 def test_one_positive_is_not_plural(make_run: MakeRun) -> None:

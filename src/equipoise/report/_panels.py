@@ -263,8 +263,7 @@ def draw_f1(axes: Axes, tables: Mapping[str, MetricTable]) -> None:
     """F1 of every class and of their mean under each rule, with intervals."""
     table = tables["rule"]
     support = {name: table.row("f1", name).support for name in table.classes}
-    chosen = rarest(np.array(list(support.values())), MOST_CLASSES - 1)
-    names = sorted((table.classes[index] for index in chosen), key=lambda name: -support[name])
+    names = sorted(_f1_classes(table, support), key=lambda name: -support[name])
     rows: list[str | None] = [None, *names] if len(names) > 1 else [*names]
     exclusive = table.task in ("multiclass", "ordinal")
     drawn = [key for key in RULES if key in tables]
@@ -284,12 +283,22 @@ def draw_f1(axes: Axes, tables: Mapping[str, MetricTable]) -> None:
     if len(rows) > 1:
         axes.axhline(0.5, color="#CCCCCC", linewidth=1.0)
     axes.set_xlim(-0.02, min(1.03, 1.1 * highest))
-    axes.set_title(f"F1 on {table.cases:,} {table.role} rows, {percent(table.level)} intervals")
+    more = f", {len(names)} of {len(support)} classes" if len(names) < len(support) else ""
+    axes.set_title(f"F1 on {table.cases:,} {table.role} rows, {percent(table.level)} intervals{more}")
     for key in drawn:
         label, colour, marker, size = RULES[key]
         label = names_of_rules[key]
         axes.plot([], [], marker, color=colour, markersize=size, linestyle="none", label=label, **_EDGE[marker])
     legend_below(axes, len(drawn))
+
+
+def _f1_classes(table: MetricTable, support: Mapping[str, int]) -> list[str]:
+    """The classes to draw: all, or of many the rarest that could be judged."""
+    if len(support) < MOST_CLASSES:
+        return list(support)
+    judged = [name for name in support if not math.isnan(table.row("f1", name).value)]
+    chosen = rarest(np.array([support[name] for name in judged]), MOST_CLASSES - 1)
+    return [judged[index] for index in chosen]
 
 
 _EDGE: dict[str, dict[str, Any]] = {"|": {"markeredgewidth": 1.6}, "o": {}, "D": {}}
@@ -298,6 +307,8 @@ _EDGE: dict[str, dict[str, Any]] = {"|": {"markeredgewidth": 1.6}, "o": {}, "D":
 def _draw_rule(axes: Axes, key: str, rows: Sequence[MetricRow], offset: float) -> None:
     _, colour, marker, size = RULES[key]
     for place, row in enumerate(rows):
+        if math.isnan(row.value) and key == "rule":
+            axes.text(0.0, place, "not evaluable", ha="left", va="center", fontsize=8.5, color=GREY)
         if not math.isnan(row.low):
             axes.plot([row.low, row.high], [place + offset] * 2, color=colour, linewidth=2.2, alpha=0.4)
         axes.plot(row.value, place + offset, marker, color=colour, markersize=size, **_EDGE[marker])
@@ -311,7 +322,7 @@ def draw_reliability(axes: Axes, scores: Scores) -> None:
     floor = 10 ** math.floor(math.log10(max(floor, 1e-6)))
     axes.plot([floor, 1], [floor, 1], color=GREY, linewidth=1.0, linestyle=(0, (4, 2)), label="means what it says")
     axes.vlines(predicted, np.maximum(low, floor), high, color=BLUE, alpha=0.4, linewidth=2.2)
-    axes.plot(predicted[shows], observed[shows], "o", color=BLUE, markersize=6, label="observed")
+    axes.plot(predicted[shows], observed[shows], "o", color=BLUE, markersize=6, label="observed", clip_on=False)
     axes.set(xscale="log", yscale="log", xlim=(floor, 1.05), ylim=(floor, 1.05))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(lambda value, _: percent(value))
