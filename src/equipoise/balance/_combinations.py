@@ -45,7 +45,7 @@ def combine_labels(labels: Labels) -> Combinations:
         np.fill_diagonal(table, 1)
         table[count] = UNKNOWN
     else:
-        table = _encode_table(labels.values.reshape(len(codes), -1), codes)
+        table = _encode_table(labels.values.reshape(len(codes), len(labels.classes)), codes)
     return _sorted_present(table, codes)
 
 

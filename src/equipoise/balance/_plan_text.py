@@ -75,7 +75,10 @@ def _verdict(plan: SamplingPlan) -> str:
     gaps = np.abs(given[asked] / plan.wanted[asked] - 1.0)
     worst = asked[np.argsort(-gaps, kind="stable")[:_WORST]]
     named = ", ".join(f"{plan.classes[at]} {given[at]:.3f} for {plan.wanted[at]:.3f}" for at in worst)
-    why = f" with at most {counted(plan.max_repeats)} draws of a row" if plan.max_repeats is not None else ""
+    limits = [] if plan.max_repeats is None else [f"at most {counted(plan.max_repeats)} draws of a row"]
+    if isinstance(held := plan.target.get("negatives_share"), float):
+        limits.append(f"{100 * held:.1f} % of the draws without a finding")
+    why = f" with {' and '.join(limits)}" if limits else ""
     return (
         f"The target ({what}) cannot be met{why}; this is the nearest target that can: relative gaps of "
         f"{100 * plan.gap:.1f} % (root mean square), largest at {named}."

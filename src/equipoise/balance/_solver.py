@@ -2,13 +2,13 @@ r"""The row weights nearest to natural drawing that meet class shares: a convex 
 
 Rows with the same labels get the same weight, so a table collapses to its label combinations. With m_k the natural mass
 of combination k (its rows over all rows), r_k how often one of its rows is drawn for every natural draw, a_k its
-features (`Goal.wanted`, one column a class; their mean is zero where the target is met) and M_g the mass that group g of
-combinations keeps (one group, or rows with and without a finding):
+features (`Goal.wanted`, one column a class; their mean is zero where the target is met) and M_g the mass that group g
+of combinations keeps (one group, or rows with and without a finding):
 
     minimise    sum_k m_k r_k ln r_k                       the Kullback-Leibler divergence to natural drawing
     subject to  sum_k m_k r_k a_k = 0,   sum_{k in g} m_k r_k = M_g,   0 <= r_k <= cap
 
-Given the multipliers lambda of the classes, the weights are r_k = min(cap, exp(lambda . a_k + alpha_g)), with alpha_g as
+Given the multipliers lambda of the classes, the weights are r_k = min(cap, exp(lambda . a_k + alpha_g)), where alpha_g
 keeps the mass of the group (found by sorting). What is left is a smooth convex function of lambda alone, whose
 slope is sum_k m_k r_k a_k and whose Hessian is the covariance of a within the groups, over what is not capped.
 

@@ -14,7 +14,7 @@ from equipoise.balance._combinations import Combinations
 
 NAMES = ("natural", "uniform")
 OF = ("shares", "prevalence")
-Target: TypeAlias = str | Mapping[str, Any]
+Target: TypeAlias = Any  # a name or a mapping; checked by `read_target`, as it may come from a file
 _FUNCTION = "plan_sampling"
 
 
