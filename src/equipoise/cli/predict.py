@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from equipoise._checks import ArgumentError
-from equipoise.cli._options import JsonOption, OutOption, OverwriteOption, check_free, console, print_json
+from equipoise.cli._options import JsonOption, OutOption, OverwriteOption, check_free, console, print_json, print_table
+
+if TYPE_CHECKING:
+    from equipoise.training.predict import Predictions
 
 _SHOWN = 10
+_MOST_COLUMNS = 8
 
 
 def predict(
@@ -42,19 +46,27 @@ def predict(
     elif out is not None:
         console().print(f"{len(frame):,} rows written to {out}")
     else:
-        _show(frame)
+        show_predictions(found)
 
 
-def _show(frame: object) -> None:
-    import polars as pl
-    from rich.table import Table
-
-    assert isinstance(frame, pl.DataFrame)
-    shown = Table()
-    for name in frame.columns:
-        shown.add_column(name, justify="right")
-    for row in frame.head(_SHOWN).iter_rows():
-        shown.add_row(*(f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in row))
-    console().print(shown)
+def show_predictions(found: Predictions) -> None:
+    """Print the first rows: every probability of few classes, of many what is predicted, highest first."""
+    frame = found.to_polars()
+    if len(frame.columns) <= _MOST_COLUMNS:
+        rows = [
+            [f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in row]
+            for row in frame.head(_SHOWN).rows()
+        ]
+        print_table(frame.columns, rows)
+    else:
+        rows = [[str(found.ids[row]), _predicted(found, row)] for row in range(min(len(frame), _SHOWN))]
+        print_table(("id", "predicted, with its probability"), rows)
     if len(frame) > _SHOWN:
         console().print(f"The first {_SHOWN} of {len(frame):,} rows. Give --out predictions.csv for all of them.")
+
+
+def _predicted(found: Predictions, row: int) -> str:
+    order = (-found.probabilities[row]).argsort(kind="stable").tolist()
+    said = [f"{found.classes[i]} {found.probabilities[row, i]:.3f}" for i in order]
+    positive = [text for i, text in zip(order, said, strict=True) if found.predictions[row, i]]
+    return ", ".join(positive) or f"none; highest {said[0]}"
