@@ -14,6 +14,8 @@ _HOME = {
     "PlanBatchSampler": "loader",
     "PlanSampler": "loader",
     "RankStream": "stream",
+    "ResampledDataset": "iterable",
+    "StreamResampler": "streaming",
 }
 
 __all__ = sorted(_HOME)  # noqa: PLE0605
