@@ -42,6 +42,12 @@ def test_printable_keeps_letters_lines_and_tabs() -> None:
     assert printable("\x9b31m\x07\r\x00\x7f") == "31m"
 
 
+def test_a_closed_standard_output_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "t.csv").write_text("y\n" + "1\n0\n" * 20)
+    monkeypatch.setattr(sys, "stdout", None)
+    assert _command(monkeypatch, "census", tmp_path / "t.csv", "--labels", "y") == 0
+
+
 @pytest.mark.parametrize(
     ("error", "message"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -68,6 +69,9 @@ def _root() -> None:
 
 def main() -> None:
     """Run the command line; errors that the user can put right are printed without a traceback, exit status 2."""
+    for name in ("stdout", "stderr"):  # closed by who started us (`>&-`): what is said there is heard by nobody
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
     try:
         app()
     except EquipoiseError as error:

@@ -272,7 +272,7 @@ def draw_f1(axes: Axes, tables: Mapping[str, MetricTable]) -> None:
     for place, key in enumerate(drawn):
         found = [tables[key].row("macro_f1" if name is None else "f1", name) for name in rows]
         _draw_rule(axes, key, found, (place - (len(drawn) - 1) / 2) * 0.24)
-        highest = max(highest, np.nanmax([[row.high, row.value] for row in found], initial=highest))
+        highest = max([highest, *(edge for row in found for edge in (row.high, row.value) if not math.isnan(edge))])
     remarks = ["" if name is None else f"{support[name]:,}" for name in rows]
     class_rows(
         axes,

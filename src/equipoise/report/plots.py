@@ -80,7 +80,10 @@ def plot_thresholds(scores: Scores, rule: DecisionRule) -> Figure:
         for index, panel in zip(chosen, axes, strict=True):
             ranked = rank_class(truth[:, index], probabilities[:, index])
             panels.draw_threshold(panel, ranked, float(rule.thresholds[index]), scores.classes[index])
-        axes[0].legend(loc="best", handlelength=1.6)
+        for panel in axes:  # a class that cannot be judged has nothing to explain
+            if panel.get_legend_handles_labels()[0]:
+                panel.legend(loc="best", handlelength=1.6)
+                break
         set_heading(figure, f"What a threshold does, on the {scores.role} role")
     return figure
 

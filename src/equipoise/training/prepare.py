@@ -252,7 +252,7 @@ def _read_labels(recipe: Recipe) -> Labels:
 def _read_features(recipe: Recipe, labels: Labels) -> Features:
     data = recipe.data
     table = read_table(_table(recipe))
-    return read_features(
+    found = read_features(
         table if len(labels) == len(table) else table[labels.row_numbers],
         targets=data.labels,
         ids=data.ids,
@@ -264,6 +264,13 @@ def _read_features(recipe: Recipe, labels: Labels) -> Features:
         missing=data.missing,
         source=labels.source,
     )
+    if not found.names:
+        why = f" {found.notes()[0]}" if found.columns else ""
+        raise DataError(
+            f"No column of {labels.source} can be used as a feature.{why} Name some with data.features, or "
+            "data.numeric and data.categories, or shorten data.exclude."
+        )
+    return found
 
 
 def _make_split(recipe: Recipe, labels: Labels) -> Split:
@@ -304,7 +311,29 @@ def _from_file(path: str, labels: Labels) -> Split:
             f"{path} gives no role to {len(lacking):,} of {len(names):,} rows of {labels.source}, such as id "
             f"{lacking[0]}. Name the column that the split was made with as data.ids, or make the split again."
         )
-    return Split(labels.ids, np.array([role_of[name] for name in names], dtype=object))
+    roles = np.array([role_of[name] for name in names], dtype=object)
+    _require_whole_groups(path, labels, roles)
+    return Split(labels.ids, roles)
+
+
+def _require_whole_groups(path: str, labels: Labels, roles: NDArray[Any]) -> None:
+    """Raise where rows of one group have several roles: what is learned of a patient in one would be judged there."""
+    if labels.groups is None:
+        return
+    first: dict[Any, Any] = {}
+    torn = [
+        (group, role)
+        for group, role in zip(labels.groups.tolist(), roles.tolist(), strict=True)
+        if first.setdefault(group, role) != role
+    ]
+    if torn:
+        group, role = torn[0]
+        count = len({group for group, _ in torn})
+        raise DataError(
+            f"{path} puts rows of {count:,} group{'s' if count > 1 else ''} of {labels.source} into more than one "
+            f'role, such as "{group}" in {first[group]} and {role}. Keep each group in one role, make the split again '
+            "with its groups, or declare that rows are independent with data.groups: none."
+        )
 
 
 def _cross_fitted(split: Split, members: Sequence[Member]) -> Split:
