@@ -40,7 +40,7 @@ except ImportError:  # Windows: a folder is then not locked
     fcntl = None  # type: ignore[assignment]
 
 FORMAT = 1
-RECORDS = ("census", "weights", "plan", "preflight", "ledger", "columns", "decision", "metrics", "model")
+RECORDS = ("census", "weights", "plan", "preflight", "ledger", "columns", "decision", "metrics", "model", "posthoc")
 _FILES = (
     "run.json", "recipe.yaml", "split.csv", "events.jsonl", "model.safetensors", "summary.md", "DONE", "lock",
     *(f"{name}.json" for name in RECORDS),

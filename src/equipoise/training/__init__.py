@@ -6,6 +6,7 @@ from equipoise.training.checkpoint import read_checkpoint, write_checkpoint
 from equipoise.training.combine import mean_of_members
 from equipoise.training.guard import Finding, Guard
 from equipoise.training.loop import Fit, Phase, Rows, Workers, predict_logits
+from equipoise.training.posthoc import normalised_weights, retrain_last_layer, tau_normalise
 from equipoise.training.predict import predict
 from equipoise.training.prepare import Prepared, prepare
 from equipoise.training.telemetry import ProgressBar, Silent, Watch
@@ -24,10 +25,13 @@ __all__ = [
     "Workers",
     "judge",
     "mean_of_members",
+    "normalised_weights",
     "predict",
     "predict_logits",
     "prepare",
     "read_checkpoint",
+    "retrain_last_layer",
+    "tau_normalise",
     "train",
     "write_checkpoint",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,6 +63,7 @@ class MemberTraining:
         prepared: what is trained on. number: which member, from 0.
         folder: of the checkpoints. run: where events go; None in all processes but the first.
         watch: what a person sees. workers: how many processes share the work.
+        start: changes the fresh model of a member before its first step, such as to take over and freeze layers.
     """
 
     def __init__(
@@ -75,7 +76,9 @@ class MemberTraining:
         watch: Watch,
         workers: Workers,
         device: torch.device,
+        start: Callable[[TabularModel, int], None] | None = None,
     ) -> None:
+        self.start = start
         self.prepared, self.number, self.run, self.watch = prepared, number, run, watch
         self.rows: Member = prepared.members[number]
         self.settings = prepared.recipe.training
@@ -100,7 +103,10 @@ class MemberTraining:
             torch.from_numpy(arrays.categorical),
             torch.from_numpy(np.ascontiguousarray(self.prepared.labels.values, dtype=np.float32)),
         )
-        model = self._make_model(preprocessor, arrays.numeric).to(self.device)
+        model = self._make_model(preprocessor, arrays.numeric)
+        if self.start is not None:
+            self.start(model, self.number)
+        model = model.to(self.device)
         fit = self._fit(model, table)
         self.watch.begin(self._title(), self.settings.epochs)
         self._resume(fit)

@@ -137,6 +137,12 @@ def _finish(run: Run, prepared: Prepared, members: Sequence[Trained]) -> None:
     run.finish()
 
 
+def write_finished(run: Run, prepared: Prepared, members: Sequence[Trained]) -> None:
+    """Write everything of a run whose members were made elsewhere, judged like any, and mark it finished."""
+    _begin(run, prepared, prepared.preflight(), resume=False)
+    _finish(run, prepared, members)
+
+
 def judge(test: Scores, rule: Any, *, seed: int = 0) -> dict[str, Any]:
     """Return every metric of the test role under the rule, and beside it under the rules that cost nothing.
 
