@@ -194,3 +194,9 @@ def test_missing_key_is_named(tmp_path):
     path.write_text(json.dumps(data))
     with pytest.raises(DataError, match=r'decision\.json: the rule lacks the key "thresholds"'):
         read_rule(path)
+
+
+def test_printed_a_rule_is_what_it_does():
+    rule = fit_decision(make(rows=400))
+    assert str(rule) == "\n".join(rule.sentences())
+    assert repr(rule).startswith("DecisionRule(multilabel, 2 classes, maximize f1, exact, fitted on 400 rows)")

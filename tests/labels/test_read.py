@@ -349,3 +349,11 @@ def test_a_row_without_a_group_is_an_error_however_it_is_written(tmp_path, cell)
         with pytest.raises(DataError, match='row 3, column "g" is empty'):
             reader(path, "y", groups="g")
     assert count_file(table(tmp_path, "y,g\n1,none-1\n0,None\n0,naomi\n"), "y", groups="g").groups == 3
+
+
+def test_printed_labels_are_one_line():
+    values = np.zeros((5000, 2), np.float32)
+    labels = Labels("multilabel", ("a", "b"), values, np.arange(5000), np.arange(5000) // 2, source="labels.csv")
+    assert str(labels) == "Labels(labels.csv: multilabel, 5,000 rows, 2 classes, 2,500 groups)"
+    alone = Labels("binary", ("a",), values[:, 0], np.arange(5000), groups_known=False, source="labels.csv")
+    assert str(alone) == "Labels(labels.csv: binary, 5,000 rows, 1 class, groups not said)"

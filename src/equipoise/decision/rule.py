@@ -101,6 +101,14 @@ class DecisionRule:
     method: str = "exact"
     class_offsets: Floats | None = None
 
+    def __str__(self) -> str:
+        return "\n".join(self.sentences())
+
+    def __repr__(self) -> str:
+        size = "1 class" if len(self.classes) == 1 else f"{len(self.classes)} classes"
+        on = "" if self.fitted_on is None else f", fitted on {self.fitted_on.rows:,} rows"
+        return f"DecisionRule({self.task}, {size}, maximize {self.maximize}, {self.method}{on})"
+
     def apply(self, scores: Scores) -> Decisions:
         """Return predictions, and probabilities at natural prevalence.
 

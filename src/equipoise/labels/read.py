@@ -61,6 +61,12 @@ class Labels:
     notes: tuple[str, ...] = ()
     row_numbers: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
+    def __repr__(self) -> str:
+        unsaid = "rows are independent" if self.groups_known else "groups not said"
+        groups = unsaid if self.groups is None else f"{len(np.unique(self.groups)):,} groups"
+        size = "1 class" if len(self.classes) == 1 else f"{len(self.classes)} classes"
+        return f"Labels({self.source}: {self.task}, {len(self.ids):,} rows, {size}, {groups})"
+
     def __post_init__(self) -> None:
         check_one_of(self.task, TASKS, argument="task", function="Labels")
         if len(self.row_numbers) != len(self.ids):

@@ -104,7 +104,7 @@ class Scores:
 
     def __repr__(self) -> str:
         groups = "no groups" if self.groups is None else f"{len(set(self.groups.tolist())):,} groups"
-        size = f"{len(self):,} rows, {len(self.classes)} classes"
+        size = f"{len(self):,} rows, {len(self.classes)} class{'es' if len(self.classes) > 1 else ''}"
         return f"Scores({self.task}, {size}, {self.kind}, role {self.role}, {groups})"
 
     @property
