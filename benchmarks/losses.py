@@ -9,10 +9,22 @@ import statistics
 import time
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch.nn import functional
 
-from equipoise.losses import BinaryCrossEntropy, CrossEntropy, SigmoidFocal, SoftmaxFocal
+from equipoise.losses import (
+    LDAM,
+    Asymmetric,
+    BalancedSoftmax,
+    BinaryCrossEntropy,
+    CrossEntropy,
+    DistributionBalanced,
+    SigmoidFocal,
+    SigmoidLogitAdjusted,
+    SoftmaxFocal,
+    SquaredDistance,
+)
 
 ROUNDS, CALLS, CLASSES = 60, 60, 10
 
@@ -31,6 +43,7 @@ def compare(rows: int) -> None:
     logits = torch.randn(rows, CLASSES, requires_grad=True)
     labels = (torch.rand(rows, CLASSES) < 0.1).float()
     index, weight = torch.randint(0, CLASSES, (rows,)), torch.full((CLASSES,), 3.0)
+    shares = np.full(CLASSES, 1 / CLASSES)
     floats, known = index.float(), float(rows * CLASSES)
 
     def ours(loss: torch.nn.Module, target: torch.Tensor) -> Callable[[], torch.Tensor]:
@@ -42,6 +55,9 @@ def compare(rows: int) -> None:
         "BCE, unknowns masked": ours(BinaryCrossEntropy(weight), labels),
         "focal": ours(SigmoidFocal(2.0, 0.25, has_unknowns=False), labels),
         "focal, unknowns masked": ours(SigmoidFocal(2.0, 0.25), labels),
+        "asymmetric": ours(Asymmetric(has_unknowns=False), labels),
+        "logit-adjusted": ours(SigmoidLogitAdjusted(prevalence=shares, has_unknowns=False), labels),
+        "distribution-balanced": ours(DistributionBalanced(prevalence=shares, has_unknowns=False), labels),
     }
     try:
         from torchvision.ops import sigmoid_focal_loss
@@ -49,11 +65,21 @@ def compare(rows: int) -> None:
         sigmoid["torchvision focal"] = lambda: sigmoid_focal_loss(logits, labels, 0.25, 2.0, "mean")
     except ImportError:
         pass
+    try:
+        from timm.loss import AsymmetricLossMultiLabel
+
+        theirs = AsymmetricLossMultiLabel()
+        sigmoid["timm asymmetric"] = lambda: theirs(logits, labels)
+    except ImportError:
+        pass
     softmax = {
         "torch CE, weight": lambda: functional.cross_entropy(logits, index, weight=weight),
         "CE": ours(CrossEntropy(weight, has_unknowns=False), index),
         "CE, unknowns masked": ours(CrossEntropy(weight), floats),
         "softmax focal": ours(SoftmaxFocal(2.0, class_weight=weight, has_unknowns=False), index),
+        "balanced softmax": ours(BalancedSoftmax(prevalence=shares, has_unknowns=False), index),
+        "LDAM": ours(LDAM(prevalence=shares, has_unknowns=False), index),
+        "squared distance": ours(SquaredDistance(has_unknowns=False), index),
     }
     for group in (sigmoid, softmax):
         times: dict[str, list[float]] = {name: [] for name in group}

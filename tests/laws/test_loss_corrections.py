@@ -337,3 +337,30 @@ def test_every_loss_enters_a_ledger(entry):
     natural = ledger.to_natural(np.array([[-3.0, 0.5, 2.0]])[:, : ledger.outputs])
     assert natural.shape == (1, 3)
     assert Ledger.from_dict(ledger.to_dict()).to_dict() == ledger.to_dict()
+
+
+@few
+@given(data=st.data(), classes=st.integers(2, 4))
+def test_a_stated_prevalence_is_the_rule_of_bayes(data, classes):
+    """Two populations in which the classes look alike: the same densities, other priors."""
+    density, _, natural = drawn(data, classes)
+    _, _, stated = drawn(data, classes)
+    natural, stated = natural / natural.sum(), stated / stated.sum()
+    posterior = lambda prior: density * prior / (density @ prior)
+    ledger = Ledger((), NAMES[:classes], "class_weight", natural)
+    moved = ledger.to_prevalence(np.log(posterior(natural))[None], stated)[0]
+    np.testing.assert_allclose(shares(moved), posterior(stated), rtol=1e-9)
+    sigmoid = Ledger((), ("a",), "pos_weight", natural[:1])
+    chance_of = lambda prior: density[0] * prior / (density[0] * prior + density[1] * (1 - prior))
+    score = np.log(chance_of(natural[0]) / (1 - chance_of(natural[0])))
+    assert chance(sigmoid.to_prevalence(np.array([score]), stated[:1])[0]) == pytest.approx(chance_of(stated[0]))
+
+
+def test_a_stated_prevalence_that_cannot_be_is_refused():
+    ledger = Ledger((), ("a", "b"), "class_weight", np.array([0.9, 0.1]))
+    for stated in (np.array([0.5, 0.6]), np.array([1.0, 0.0]), np.array([0.5])):
+        with pytest.raises(ArgumentError, match="with sum 1"):
+            ledger.to_prevalence(np.zeros((1, 2)), stated)
+    bare = Ledger((), ("a", "b"), "class_weight")
+    with pytest.raises(ArgumentError, match="needs a natural prevalence"):
+        bare.to_prevalence(np.zeros((1, 2)), np.array([0.5, 0.5]))

@@ -262,6 +262,46 @@ class Ledger:
         natural = wide - self.log_odds_shift
         return np.asarray(natural.reshape(scores.shape) if natural.size == scores.size else natural)
 
+    def to_prevalence(self, logits: RowOrTableFloats, prevalence: Floats) -> Floats:
+        """Return the scores at a stated prevalence: those at the natural one, moved by the ratio of the priors.
+
+        Right where only the prevalence differs, and what the classes look like does not (label shift).
+
+        Args:
+            logits: trained scores, as for `to_natural`.
+            prevalence: (classes,) share of each class where the scores will be used, in (0, 1); of a softmax, sum 1.
+
+        Raises:
+            ArgumentError: shapes or shares do not fit, or the ledger does not know the natural prevalence.
+
+        References:
+            Saerens, Latinne & Decaestecker, Neural Computation 14 (2002), eq. 2.4.
+
+        Example:
+            An even chance where one in ten has it is nine to one where half have it.
+
+            >>> ledger = Ledger((), ("a",), "pos_weight", np.array([0.1]))
+            >>> np.exp(ledger.to_prevalence(np.array([0.0]), np.array([0.5]))).round(6)
+            array([9.])
+        """
+        stated = np.asarray(prevalence, dtype=np.float64)
+        fits = stated.shape == (len(self.classes),) and bool(np.all((stated > 0) & (stated < 1)))
+        if not fits or (self.kind != POS_WEIGHT and abs(stated.sum() - 1.0) > 1e-6):
+            raise ArgumentError(
+                f"`prevalence` of Ledger.to_prevalence must hold a share in (0, 1) for each of {listed(self.classes)}"
+                f"{'' if self.kind == POS_WEIGHT else ', with sum 1'}; got {stated.tolist()}. Give it where it is used."
+            )
+        if self.prevalence is None or not np.all((self.prevalence > 0) & (self.prevalence < 1)):
+            raise ArgumentError(
+                "Ledger.to_prevalence needs a natural prevalence in (0, 1) for every class. Give the ledger census=, "
+                "and leave classes out that never or always occur."
+            )
+        step = np.log(stated / self.prevalence)
+        if self.kind == POS_WEIGHT:
+            step = step - np.log((1.0 - stated) / (1.0 - self.prevalence))
+        natural = self.to_natural(logits)
+        return np.asarray(natural + step)
+
     @property
     def trained_prevalence(self) -> ClassFloats | None:
         """(classes,) the prior that weights and alpha imply together, or None when the natural one is not known."""

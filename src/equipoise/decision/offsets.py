@@ -18,6 +18,9 @@ def fit_leaning(labels: Floats, logits: Floats, maximize: str) -> tuple[float, F
     ICLR 2021, equation 9. Of the candidates 0, 0.1, ..., 1 for tau, the mean of those whose worth is within 0.005 of
     the best is taken: with few cases of a class the worth is a step function of tau, and its single best step is luck.
 
+    Yes-or-no classes need no such offsets: there logit adjustment adds a constant to the one score that is compared
+    with a threshold, and the threshold is fitted on the same rows (`fit_threshold`), over all constants and not eleven.
+
     Args:
         labels: (rows,) class index, NaN for unknown; unknown rows are left out.
         logits: (rows, classes) softmax logits or log-probabilities at the natural prevalence.
