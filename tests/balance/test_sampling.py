@@ -82,10 +82,7 @@ def test_a_cap_of_five_is_out_of_reach_and_says_so(chest_xrays):
     assert plan.repeats == pytest.approx(5)
     assert plan.variation < 0.21
     text = str(plan)
-    assert (
-        "The target (uniform) cannot be met with at most 5 draws of a row and 53.8 % of the draws without a finding; this is the nearest target"
-        in text
-    )
+    assert "cannot be met with at most 5 draws of a row and 53.8 % of the draws without a finding; this is" in text
     assert "Hernia 0.0" in text
     # Nearest, but not by dropping rows: all but one in a hundred still have a chance.
     dropped = plan.combination_weights * plan.rows < 1e-3

@@ -160,7 +160,7 @@ def frontier(
         >>> from equipoise.labels import Labels
         >>> labels = Labels("binary", ("stroke",), np.array([0, 0, 0, 1], np.float32), np.arange(4))
         >>> table = frontier(labels, strengths=(0.0, 1.0), caps=(None,), heuristics=())
-        >>> [(point.variation, round(point.effective_sample_size, 4)) for point in table.points]
+        >>> [(round(point.variation, 4), round(point.effective_sample_size, 4)) for point in table.points]
         [(0.5, 1.0), (0.0, 0.75)]
     """
     if not strengths or not caps:
