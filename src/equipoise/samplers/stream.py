@@ -16,6 +16,7 @@ from equipoise.samplers._counter import key_of, permuted, random_units
 
 _AT_ONCE = 1 << 15  # draws handled together: their arrays stay in cache
 _ROWS_AT_ONCE = 1 << 20
+_GUIDE_BITS = 14
 Rows = NDArray[np.int64]
 
 
@@ -40,6 +41,15 @@ class _Turns:
     ends: Rows  # (groups,) running sum of draws
     counts: Rows  # (groups,)
     first: Rows  # (groups,)
+    shift: int
+    guide: Rows  # the group of the first draw of every block of 2^shift draws
+
+    def group_of(self, slots: Rows) -> Rows:
+        """Return the group of each draw: that of its block, but where another begins inside the block."""
+        groups: Rows = self.guide[slots >> self.shift]
+        late = np.flatnonzero(slots >= self.ends[groups])
+        groups[late] = np.searchsorted(self.ends, slots[late], side="right")
+        return groups
 
 
 class IndexStream:
@@ -147,7 +157,7 @@ class IndexStream:
         """Return group and place in the group: the epoch's draws lie group by group, and their order is permuted."""
         turns = self._turns_of(epoch)
         slots = permuted(numbers % self.draws, self.draws, key_of(self.seed, epoch, "order"))
-        groups = np.searchsorted(turns.ends, slots, side="right")
+        groups = turns.group_of(slots)
         places = slots - (turns.ends - turns.counts)[groups] + turns.first[groups]
         sizes = self._counts[groups]
         places %= sizes
@@ -167,7 +177,10 @@ class IndexStream:
         offset = float(random_units(key_of(self.seed, epoch, "offset"), np.zeros(1, np.int64))[0])
         ends = np.floor(running + offset).astype(np.int64)
         ends[-1] = self.draws
+        shift = max(0, self.draws.bit_length() - _GUIDE_BITS)
         turns = _Turns(
+            shift=shift,
+            guide=np.searchsorted(ends, np.arange((self.draws >> shift) + 1) << shift, side="right"),
             ends=ends,
             counts=np.diff(ends, prepend=0),
             first=np.floor(np.fmod(epoch * expected, np.maximum(self._counts, 1))).astype(np.int64),
