@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 import equipoise.training.checkpoint as module
 from equipoise._checks import RunError
 from equipoise.training import read_checkpoint, write_checkpoint
+from equipoise.training.member import resume_position
 
 
 @given(st.floats(allow_nan=False), st.floats(width=32))
@@ -74,3 +75,10 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pyte
         write_checkpoint(path, {"x": torch.zeros(3)}, {"epoch": 2})
     assert read_checkpoint(path)[1] == {"epoch": 1}
     assert [file.name for file in tmp_path.iterdir()] == ["last.safetensors"]
+
+
+@pytest.mark.parametrize("state", [{}, {"member": 0, "events": "x"}, {"member": "x", "events": 0}, {"member": -1}])
+def test_a_state_that_says_not_where_it_was_is_damaged(tmp_path: Path, state: dict[str, object]) -> None:
+    write_checkpoint(tmp_path / "last.safetensors", {"x": torch.zeros(1)}, state)
+    with pytest.raises(RunError, match=r"last\.safetensors is damaged: (member|events) is .* --overwrite"):
+        resume_position(tmp_path, 1)

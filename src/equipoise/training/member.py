@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from equipoise._checks import RunError
-from equipoise.balance import step_log_odds
 from equipoise.data import Preprocessor, fit_preprocessor, stable_seed
 from equipoise.decision import higher_is_better, monitor_value
 from equipoise.models import TabularModel, make_model, prior_logits
@@ -165,7 +164,7 @@ class MemberTraining:
             n_outputs=ledger.outputs,
             multiclass=multiclass and not ledger.stepwise,
             seed=self.seed,
-            prior=step_log_odds(prior) if ledger.stepwise else prior,
+            prior=ledger.starting_scores(prior),
             initial_bias=recipe.model.initial_bias,
             training_numeric=numeric[self.rows.train],
             **recipe.model.settings,
@@ -283,10 +282,15 @@ def resume_position(folder: Path, members: int) -> int:
         path = folder / f"member-{number}.safetensors"
         if not path.exists():
             break
-        position, first_open = int(read_checkpoint(path)[1]["events"]), number + 1
+        position, first_open = _whole_number(path, "events"), number + 1
     last = folder / "last.safetensors"
-    if last.exists():
-        record = read_checkpoint(last)[1]
-        if record["member"] == first_open:
-            position = int(record["events"])
+    if last.exists() and _whole_number(last, "member") == first_open:
+        position = _whole_number(last, "events")
     return position
+
+
+def _whole_number(path: Path, key: str) -> int:
+    value = read_checkpoint(path)[1].get(key)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise RunError(f"The state inside {path} is damaged: {key} is {value!r}. Start the run again with --overwrite.")
+    return value
