@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ from equipoise.data import Features, Leak, epoch_order, find_leaks, forgotten_ta
 from equipoise.labels import Census, Labels, Split, count_labels, read_labels, read_split, read_table, split_labels
 from equipoise.losses import ClassLoss, make_loss
 from equipoise.samplers import IndexStream
+from equipoise.samplers.stream import RankStream
 from equipoise.training.loop import resolve_batch_size
 
 if TYPE_CHECKING:
@@ -47,6 +48,19 @@ class Member:
 
     train: Index
     validation: Index
+
+
+class _InTurn:
+    """The rows of an epoch without a plan, each once, as a sampler that a pre-flight can look at."""
+
+    def __init__(self, rows: int, seed: int) -> None:
+        self._rows, self._seed, self._epoch = rows, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(epoch_order(self._rows, seed=self._seed, epoch=self._epoch).tolist())
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,16 +163,13 @@ class Prepared:
         seed = stable_seed(self.recipe.seed, 0)
         stream, rows = self.stream(member, seed), len(member.train)
         batch = resolve_batch_size(self.recipe.training.batch_size, rows)
-        epochs = range(2)
-        if stream is None:
-            drawn = [epoch_order(rows, seed=seed, epoch=epoch).numpy() for epoch in epochs]
-        else:
-            drawn = [stream.indices(epoch) for epoch in epochs]
+        drawer = _InTurn(rows, seed) if stream is None else RankStream(stream)
         return preflight(
-            np.concatenate(drawn),
+            drawer,
             self.labels.select(member.train),
             plan=None if self.plan is None else self.plan.for_rows(np.searchsorted(self.learned, member.train)),
             batch_size=min(batch * self.recipe.training.accumulate, rows),
+            batches=1,  # no more than two epochs are drawn
             weights=self.weights,
             gamma=getattr(loss, "gamma", 0.0),
             alpha=None if getattr(loss, "alpha", None) is None else np.asarray(loss.alpha.cpu()),
