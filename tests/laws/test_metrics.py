@@ -23,7 +23,7 @@ RATES = [
     metrics.balanced_accuracy_score,
     metrics.matthews_score,
 ]
-LOSSES = [metrics.brier_loss, metrics.log_loss]
+LOSSES = [metrics.brier_loss, metrics.log_loss, metrics.expected_calibration_error]
 EVERY = [*RANKING, *RATES, *LOSSES]
 TABLES = [metrics.exact_match_score, metrics.hamming_loss]
 CLOSE = {"rtol": 1e-12, "atol": 1e-12}

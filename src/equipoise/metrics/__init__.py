@@ -15,7 +15,7 @@ from equipoise.metrics.outcomes import (
     recall_score,
     specificity_score,
 )
-from equipoise.metrics.probability import brier_loss, log_loss
+from equipoise.metrics.probability import brier_loss, expected_calibration_error, log_loss
 from equipoise.metrics.ranking import RankedClass, auc_score, average_precision_score, rank_class
 from equipoise.metrics.separation import ClassStatistics, auc_interval, class_statistics
 
@@ -33,6 +33,7 @@ __all__ = [
     "class_statistics",
     "count_outcomes",
     "exact_match_score",
+    "expected_calibration_error",
     "f1_score",
     "hamming_loss",
     "log_loss",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from equipoise._arrays import Floats
-from equipoise._checks import ArgumentError
+from equipoise._checks import ArgumentError, check_number
 from equipoise.metrics._arguments import known_rows
 
 _SMALLEST = float(np.finfo(np.float64).eps)
@@ -56,6 +56,54 @@ def log_loss(labels: Any, probabilities: Any, *, sample_weights: Any = None) -> 
         0.693147
     """
     return _mean_loss(labels, probabilities, sample_weights, "log_loss")
+
+
+def expected_calibration_error(labels: Any, probabilities: Any, *, bins: int = 15, sample_weights: Any = None) -> float:
+    r"""Return how far probabilities are from observed rates, in [0, 1]; lower is better, 0 is calibrated.
+
+    Rows are sorted by probability into bins of equal weight; with W_b the share of the weight in bin b,
+
+        sum_b W_b |mean label of b - mean probability of b|.
+
+    Rows of equal probability share a bin, so repeated rows and integer weights agree, and a constant has one bin. The
+    figure is never negative, so it is above 0 by chance alone, the more the fewer rows a bin has: compare it with that
+    of another model on the same rows.
+
+    Args:
+        labels: 0, 1 or NaN for unknown, shape (rows,). Unknown rows are left out.
+        probabilities: of the positive class, in [0, 1], shape (rows,).
+        bins: how many, at least 1.
+        sample_weights: non-negative weight per row.
+
+    Returns:
+        NaN where no label is known.
+
+    Raises:
+        ArgumentError: arrays of different lengths, other labels, values outside [0, 1], negative weights, no bin.
+
+    Source: Nguyen & O'Connor, EMNLP 2015, section 3 (adaptive bins); Naeini et al., AAAI 2015, for the sum.
+
+    Example:
+        One bin at 0.25 where half are positive, one at 0.75 where all are:
+
+        >>> expected_calibration_error([0, 1, 1, 1], [0.25, 0.25, 0.75, 0.75], bins=2)
+        0.25
+    """
+    truth, values, weights = known_rows(labels, probabilities, sample_weights, "expected_calibration_error")
+    if ((values < 0) | (values > 1)).any():
+        raise ArgumentError(
+            "`probabilities` of expected_calibration_error must be in [0, 1]. Turn logits into probabilities first."
+        )
+    count = int(check_number(bins, argument="bins", function="expected_calibration_error", at_least=1))
+    if not len(truth):
+        return float("nan")
+    weights = np.ones_like(truth) if weights is None else weights
+    levels, place = np.unique(values, return_inverse=True)
+    mass = np.bincount(place, weights=weights, minlength=len(levels))
+    middle = np.cumsum(mass) - 0.5 * mass
+    of_level = np.minimum((middle * count / mass.sum()).astype(np.int64), count - 1)
+    gap = np.bincount(of_level[place], weights=weights * (truth - values), minlength=count)
+    return float(np.abs(gap).sum() / weights.sum())
 
 
 def _mean_loss(labels: Any, probabilities: Any, sample_weights: Any, function: str) -> float:
