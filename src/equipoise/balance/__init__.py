@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from equipoise.balance._focal_correction import FocalCorrection
 from equipoise.balance._heuristics import HEURISTICS
 from equipoise.balance._schemes import CLASS_WEIGHT, POS_WEIGHT, SCHEMES
 from equipoise.balance.corrections import (
@@ -17,7 +18,7 @@ from equipoise.balance.corrections import (
 )
 from equipoise.balance.frontier import Frontier, FrontierPoint, frontier
 from equipoise.balance.gradient import GradientShares, gradient_shares
-from equipoise.balance.ledger import FocalCorrection, Ledger
+from equipoise.balance.ledger import Ledger
 from equipoise.balance.plan import SamplingPlan
 from equipoise.balance.preflight import Preflight, PreflightError, preflight
 from equipoise.balance.sampling import plan_heuristic, plan_sampling

@@ -367,6 +367,21 @@ class Deferred:
             raise ArgumentError("`correction` of Deferred is deferred already. Give one from_epoch.")
 
 
+def bent(entry: Bending, log_odds: ClassFloats) -> ClassFloats:
+    """Return the sigmoid scores that ``entry.unbend`` turns into the given log-odds, found by halving.
+
+    Example:
+        >>> bent(SmoothingCorrection(0.2), np.array([0.0, np.log(9)])).round(4)  # 0.9 is smoothed to 0.82
+        array([0.    , 1.5163])
+    """
+    low, high = np.full(len(log_odds), -60.0), np.full(len(log_odds), 60.0)
+    for _ in range(60):
+        middle = (low + high) / 2
+        beyond = entry.unbend(middle[None], POS_WEIGHT)[0] > log_odds
+        low, high = np.where(beyond, low, middle), np.where(beyond, middle, high)
+    return np.asarray((low + high) / 2)
+
+
 def step_log_odds(log_p: ClassFloats) -> Floats:
     """Return the log-odds of going beyond each grade for those that reached it: what `CornCorrection.unbend` undoes.
 
