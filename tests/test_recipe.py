@@ -354,16 +354,15 @@ def test_a_list_a_folder_and_a_missing_file(tmp_path: Path) -> None:
 
 
 def test_what_cannot_run_yet_names_the_remedy() -> None:
-    recipe = read_recipe("comorbidity", ["balance.sampling.method=per_class", "balance.schedule={from_epoch: 80}"])
+    recipe = read_recipe("comorbidity", ["split.folds=5"])
     with pytest.raises(ArgumentError) as caught:
         recipe.require_runnable()
     message = str(caught.value)
     assert "data.table names no table. Give one: --set data.table=TABLE.csv" in message
-    assert "per_class is known but not available in this version. Set balance.sampling.method: none" in message
-    assert "Set balance.schedule: null" in message
+    assert "is known but not available in this version. Set split.folds: null" in message
 
 
-def test_losses_of_a_recipe_are_those_of_the_list():
+def test_losses_of_a_recipe_are_those_of_the_list() -> None:
     from typing import get_args
 
     from equipoise.losses import LOSSES
