@@ -107,10 +107,11 @@ def test_a_directory_and_a_file_that_is_not_there(name: str, tmp_path: Path, ref
     assert 'Did you mean "table.csv"?' in said or name == "train"
 
 
-def test_an_unknown_label_with_the_nearest_spelling(tmp_path: Path, refused: Run) -> None:
+@pytest.mark.parametrize("name", ["census", "weights", "split", "plan", "train"])
+def test_an_unknown_label_with_the_nearest_spelling(name: str, tmp_path: Path, refused: Run) -> None:
     (tmp_path / "t.csv").write_text("id,finding\n" + "a,Effusion|Mass\nb,Mass\nc,Effussion\n" * 9)
-    flags = ("--labels", "finding", "--separator", "|", "--classes", "Effusion,Mass")
-    said = refused("census", tmp_path / "t.csv", *flags)
+    flags = ("--labels", "finding", "--separator", "|", "--classes", "Effusion,Mass", "--groups", "none")
+    said = refused(name, tmp_path / "t.csv", *flags)
     assert 't.csv row 3, column "finding": "Effussion" is not one of "Effusion", "Mass".' in said
     assert 'Did you mean "Effusion"?' in said
 

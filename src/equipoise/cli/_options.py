@@ -37,6 +37,12 @@ UncertainOption = Annotated[
 UnknownOption = Annotated[
     str, typer.Option("--unknown", help="What unknown labels become: unknown, negative, positive or drop.")
 ]
+PositiveOption = Annotated[
+    str | None, typer.Option("--positive", help="Which label is positive, where 0/1 or no/yes does not say.")
+]
+ClassesOption = Annotated[
+    str | None, typer.Option("--classes", help="The labels that may occur, comma-separated; others are errors.")
+]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of every random choice.")]
 OutOption = Annotated[Path | None, typer.Option("--out", help="Where to write the result.")]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the file of --out if it exists.")]

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from equipoise.cli._options import (
+    ClassesOption,
     GroupsOption,
     IdsOption,
     JsonOption,
     LabelsOption,
     OutOption,
     OverwriteOption,
+    PositiveOption,
     SeparatorOption,
     TaskOption,
     UncertainOption,
@@ -38,12 +40,8 @@ def census(
     task: TaskOption = None,
     uncertain: UncertainOption = None,
     unknown: UnknownOption = "unknown",
-    positive: Annotated[
-        str | None, typer.Option("--positive", help="Which label is positive, where 0/1 or no/yes does not say.")
-    ] = None,
-    classes: Annotated[
-        str | None, typer.Option("--classes", help="The labels that may occur, comma-separated; others are errors.")
-    ] = None,
+    positive: PositiveOption = None,
+    classes: ClassesOption = None,
     out: OutOption = None,
     overwrite: OverwriteOption = False,
     json: JsonOption = False,

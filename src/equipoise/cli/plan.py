@@ -9,11 +9,13 @@ import typer
 
 from equipoise._checks import ArgumentError
 from equipoise.cli._options import (
+    ClassesOption,
     GroupsOption,
     IdsOption,
     JsonOption,
     LabelsOption,
     OutOption,
+    PositiveOption,
     SeparatorOption,
     TaskOption,
     UncertainOption,
@@ -38,6 +40,8 @@ def plan(  # every flag is an argument
     task: TaskOption = None,
     uncertain: UncertainOption = None,
     unknown: UnknownOption = "unknown",
+    positive: PositiveOption = None,
+    classes: ClassesOption = None,
     target: Annotated[
         str, typer.Option("--target", help="uniform, natural, or a JSON file: class to share, or {prevalence: {...}}.")
     ] = "uniform",
@@ -69,7 +73,7 @@ def plan(  # every flag is an argument
 
     found = read_labels(
         table, columns(labels), separator=separator, ids=ids, groups=groups, task=task, uncertain=uncertain,
-        unknown=unknown,
+        unknown=unknown, positive=positive, classes=columns(classes),
     )  # fmt: skip
     wanted = _target(target)
     share = _number(negatives_share, "--negatives-share", "free")

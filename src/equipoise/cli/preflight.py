@@ -9,10 +9,12 @@ import typer
 
 from equipoise._checks import ArgumentError, DataError, check_number
 from equipoise.cli._options import (
+    ClassesOption,
     GroupsOption,
     IdsOption,
     JsonOption,
     LabelsOption,
+    PositiveOption,
     SeedOption,
     SeparatorOption,
     TaskOption,
@@ -41,6 +43,8 @@ def preflight(  # every flag is an argument
     task: TaskOption = None,
     uncertain: UncertainOption = None,
     unknown: UnknownOption = "unknown",
+    positive: PositiveOption = None,
+    classes: ClassesOption = None,
     plan: Annotated[Path | None, typer.Option("--plan", help="A plan.json; else one is made.")] = None,
     target: Annotated[
         str, typer.Option("--target", help="uniform, natural, or a JSON file: class to share, or {prevalence: {...}}.")
@@ -78,7 +82,7 @@ def preflight(  # every flag is an argument
     check_number(ranks, argument="--ranks", function="preflight", at_least=1)
     found = read_labels(
         table, columns(labels), separator=separator, ids=ids, groups=groups, task=task, uncertain=uncertain,
-        unknown=unknown,
+        unknown=unknown, positive=positive, classes=columns(classes),
     )  # fmt: skip
     made = _plan(found, plan, target, strength, max_repeats)
     judged = judge(

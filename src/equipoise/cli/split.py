@@ -9,12 +9,14 @@ import typer
 
 from equipoise._checks import ArgumentError
 from equipoise.cli._options import (
+    ClassesOption,
     GroupsOption,
     IdsOption,
     JsonOption,
     LabelsOption,
     OutOption,
     OverwriteOption,
+    PositiveOption,
     SeedOption,
     SeparatorOption,
     TaskOption,
@@ -40,9 +42,8 @@ def split(
     task: TaskOption = None,
     uncertain: UncertainOption = None,
     unknown: UnknownOption = "unknown",
-    positive: Annotated[
-        str | None, typer.Option("--positive", help="Which label is positive, where 0/1 or no/yes does not say.")
-    ] = None,
+    positive: PositiveOption = None,
+    classes: ClassesOption = None,
     fractions: Annotated[
         str, typer.Option("--fractions", help="Shares of train, validation and test; 0 leaves one out.")
     ] = "0.7,0.15,0.15",
@@ -69,7 +70,7 @@ def split(
         raise ArgumentError("`--check` only looks; it writes nothing to `--out`. Give one of the two.")
     found = read_labels(
         table, columns(labels), separator=separator, ids=ids, groups=groups, task=task, uncertain=uncertain,
-        unknown=unknown, positive=positive,
+        unknown=unknown, positive=positive, classes=columns(classes),
     )  # fmt: skip
     if check is not None:
         _check(table, found, check, ids, (check_ids, check_roles, check_folds), json)

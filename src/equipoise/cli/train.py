@@ -11,11 +11,13 @@ import typer
 
 from equipoise._checks import ArgumentError, nearest
 from equipoise.cli._options import (
+    ClassesOption,
     GroupsOption,
     IdsOption,
     JsonOption,
     LabelsOption,
     OutOption,
+    PositiveOption,
     SeparatorOption,
     TaskOption,
     UncertainOption,
@@ -42,7 +44,8 @@ def train(
     unknown: Annotated[
         str | None, typer.Option("--unknown", help="What unknown labels become: unknown, negative, positive or drop.")
     ] = None,
-    positive: Annotated[str | None, typer.Option("--positive", help="Which label of two is the positive one.")] = None,
+    positive: PositiveOption = None,
+    classes: ClassesOption = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe; repeatable.")
     ] = None,
@@ -68,6 +71,7 @@ def train(
         "uncertain": uncertain,
         "unknown": unknown,
         "positive": positive,
+        "classes": columns(classes),
     }
     overrides = [*(settings or []), *([] if seed is None else [f"seed={seed}"])]
     recipe, made = _recipe(source, given, overrides)

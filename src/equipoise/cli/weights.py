@@ -9,12 +9,14 @@ import typer
 
 from equipoise._checks import ArgumentError
 from equipoise.cli._options import (
+    ClassesOption,
     GroupsOption,
     IdsOption,
     JsonOption,
     LabelsOption,
     OutOption,
     OverwriteOption,
+    PositiveOption,
     SeparatorOption,
     TaskOption,
     UncertainOption,
@@ -39,6 +41,8 @@ def weights(  # every flag is an argument
     task: TaskOption = None,
     uncertain: UncertainOption = None,
     unknown: UnknownOption = "unknown",
+    positive: PositiveOption = None,
+    classes: ClassesOption = None,
     scheme: Annotated[
         str | None,
         typer.Option("--scheme", help="Scheme of the weights to show as chosen and to write. Default: sqrt."),
@@ -67,7 +71,7 @@ def weights(  # every flag is an argument
         table,
         {
             "columns": columns(labels), "separator": separator, "ids": ids, "groups": groups, "task": task,
-            "uncertain": uncertain, "unknown": unknown,
+            "uncertain": uncertain, "unknown": unknown, "positive": positive, "classes": columns(classes),
         },
     )  # fmt: skip
     from equipoise.balance import class_weights, weights_table

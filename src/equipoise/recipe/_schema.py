@@ -95,6 +95,7 @@ class DataSettings(_Settings):
     uncertain: _Name | None = None
     unknown: Literal["unknown", "negative", "positive", "drop"] = "unknown"
     positive: _Name | None = None
+    classes: _Names | None = None  # the labels that may occur in a column of classes; any other is an error
     features: _Names | None = None
     exclude: _Names = ()
     numeric: _Names = ()  # columns that must hold numbers

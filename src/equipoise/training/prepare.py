@@ -257,6 +257,7 @@ def _read_labels(recipe: Recipe) -> Labels:
         uncertain=data.uncertain,
         unknown=data.unknown,
         positive=data.positive,
+        classes=data.classes,
     )
 
 
