@@ -90,8 +90,14 @@ def exactness_sentence(ledger: Ledger) -> str:
     loose = [_described(entry) for entry in ledger.in_force if _exactness(entry) != "exact"]
     if not loose:
         return "The way back is exact where the model reaches the least expected loss; what it misses stays missed."
+    plan = next((entry for entry in ledger.in_force if isinstance(entry, SamplingPlan)), None)
+    measured = (
+        ""
+        if plan is None or plan.measured_shift is None
+        else " The shift of sampling was measured, so that the mean probability of validation rows is the prevalence."
+    )
     return (
-        f"The way back of {' and '.join(loose)} is approximate: check the reliability of the probabilities "
+        f"The way back of {' and '.join(loose)} is approximate.{measured} Check the reliability of the probabilities "
         "(figures/run.png), or calibrate them on the validation role."
     )
 
@@ -118,6 +124,8 @@ def _described(entry: Any) -> str:
 def _exactness(entry: Any) -> str:
     if isinstance(entry, SamplingPlan):
         quality = entry.shift_quality
+        if entry.measured_shift is not None:
+            return "approximate, measured"
         return "exact" if quality >= 1.0 - 1e-9 else f"approximate: explains {percent(quality)}"
     said = " ".join(entry.sentences()) if isinstance(entry, LossCorrection) else ""
     return "approximate" if "approximate" in said else "exact"

@@ -45,6 +45,8 @@ class SamplingPlan:
         gap: root mean square of the relative gaps between what was asked for and what the plan gives.
         dual: (classes,) what a positive label adds to the log weight of its row, from the solver; NaN for heuristics.
         notes: sentences about what was decided on the way.
+        measured_shift: (classes,) the log-odds shift as measured on a model that was trained by the plan, or None; see
+            `with_shift`.
     """
 
     task: str
@@ -62,6 +64,7 @@ class SamplingPlan:
     gap: float = 0.0
     dual: ClassFloats | None = None
     notes: tuple[str, ...] = ()
+    measured_shift: ClassFloats | None = None
 
     def __post_init__(self) -> None:
         check_one_of(self.task, KIND_OF_TASK, argument="task", function="SamplingPlan")
@@ -158,6 +161,14 @@ class SamplingPlan:
                 "with `equipoise plan`, or give the table that was planned for."
             )
         return replace(self, combination_codes=found.codes)
+
+    def with_shift(self, shift: ClassFloats) -> SamplingPlan:
+        """Return this plan with a shift measured on a trained model: for multilabel rows the better one.
+
+        How far drawing moves one class depends on which other labels its rows are likely to have, and so on the row; a
+        plan alone cannot know how much of that the features tell.
+        """
+        return replace(self, measured_shift=np.asarray(shift, np.float64))
 
     # --- classes
 
@@ -284,9 +295,10 @@ class SamplingPlan:
 
         Exact for binary, multiclass and ordinal. For multilabel the coefficients of the labels in the log weight of a
         row: exact (`shift_quality` 1) where that is linear in the labels and the labels are independent given the
-        input; otherwise the best linear fit by least squares over the rows of the table.
+        input; otherwise the best linear fit by least squares over the rows of the table. That is where a training
+        starts from; the shift of a finished one is measured (`with_shift`).
         """
-        return self._shift[0]
+        return self._shift[0] if self.measured_shift is None else self.measured_shift
 
     @property
     def shift_quality(self) -> float:
@@ -320,6 +332,7 @@ class SamplingPlan:
             "gap": self.gap,
             "dual": _plain(self.dual),
             "notes": list(self.notes),
+            **({} if self.measured_shift is None else {"measured_shift": self.measured_shift.tolist()}),
             "combinations": {
                 "labels": self.combination_labels.tolist(),
                 "counts": self.combination_counts.tolist(),
@@ -342,7 +355,7 @@ class SamplingPlan:
         if not isinstance(stored, Mapping):
             raise DataError(f"A stored plan must be a JSON object; got {type(stored).__name__}. {remedy}")
         for key in stored:
-            if key not in keys:
+            if key not in (*keys, "measured_shift"):
                 raise DataError(f'A stored plan has no key "{key}".{nearest(key, keys)} {remedy}')
         missing = [key for key in keys if key not in stored]
         if missing:
@@ -377,6 +390,7 @@ def _read(cls: type[SamplingPlan], stored: Mapping[str, Any]) -> SamplingPlan:
         gap=float(stored["gap"]),
         dual=_numbers(stored["dual"]),
         notes=tuple(str(note) for note in stored["notes"]),
+        measured_shift=None if stored.get("measured_shift") is None else _numbers(stored["measured_shift"]),
     )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise.balance import Ledger
+from equipoise.balance import Deferred, Ledger, SamplingPlan
 from equipoise.scores import Scores
 
 if TYPE_CHECKING:
@@ -34,6 +35,68 @@ def natural_logits(ledger: Ledger, task: str, members: Sequence[Floats]) -> Floa
     exclusive = task in ("multiclass", "ordinal")
     natural = [np.asarray(ledger.to_natural(logits), dtype=np.float64) for logits in stacked]
     return mean_of_members(natural, exclusive=exclusive)
+
+
+def measured_ledger(ledger: Ledger, members: Sequence[Floats], known: Sequence[NDArray[np.bool_]]) -> Ledger:
+    r"""Return the ledger with the shift of its sampling plan measured on what the members say.
+
+    For multilabel rows no constant that a plan can know undoes drawing by it: a row that is drawn for one label brings
+    its others. So the shift s of each class is taken such that the mean probability is the natural prevalence,
+
+        mean over members, submodels and rows of sigmoid(z - s) = prevalence,
+
+    with z the scores up to that shift. Only the prevalence of the rows that were learned from is used, no label of the
+    rows that are scored. Other ledgers are returned as they are: theirs is exact.
+
+    Args:
+        ledger: the corrections that all members were trained under.
+        members: raw logits of each, (submodels, rows, classes), of natural rows that it did not learn.
+        known: (rows, classes) of each, where the label is known: the prevalence is that of known labels.
+
+    References:
+        Saerens, Latinne & Decaestecker, Neural Computation 14 (2002), section 2, the other way round: there the prior
+        is unknown and the shift follows from it.
+    """
+    plan = next((entry for entry in ledger.in_force if isinstance(entry, SamplingPlan)), None)
+    if plan is None or plan.task != "multilabel" or ledger.prevalence is None:
+        return ledger
+    scores = [np.asarray(ledger.to_natural(one)) for logits in members for one in logits]
+    masks = [mask for logits, mask in zip(members, known, strict=True) for _ in logits]
+    left = np.zeros(len(plan.classes))
+    for place, share in enumerate(ledger.prevalence):
+        column = np.concatenate([score[mask[:, place], place] for score, mask in zip(scores, masks, strict=True)])
+        if 0.0 < share < 1.0 and len(column):
+            left[place] = matching_shift(column, float(share))
+    moved = plan.with_shift(plan.log_odds_shift + left)
+
+    def with_it(entry: Any) -> Any:
+        if isinstance(entry, Deferred):
+            return dataclasses.replace(entry, correction=with_it(entry.correction))
+        return moved if entry is plan else entry
+
+    return dataclasses.replace(ledger, corrections=tuple(map(with_it, ledger.corrections)), census=None)
+
+
+def matching_shift(logits: Floats, prevalence: float) -> float:
+    """Return what to take off logits, (rows,), so that their mean probability is `prevalence`, in (0, 1).
+
+    Example:
+        >>> round(matching_shift(np.log([3.0]), 0.5), 6)
+        1.098612
+    """
+    aim = np.log(prevalence) - np.log1p(-prevalence)
+    low, high = float(logits.min()) - aim, float(logits.max()) - aim
+    shift = 0.5 * (low + high)
+    for _ in range(60):  # Newton on the log-odds of the mean, nearly straight, kept inside a shrinking interval
+        p = np.exp(-np.logaddexp(0.0, shift - logits))
+        mean, rest = float(p.mean()), float(np.exp(-np.logaddexp(0.0, logits - shift)).mean())
+        gap = np.log(mean) - np.log(rest) - aim
+        low, high = (shift, high) if gap > 0.0 else (low, shift)
+        step = gap * mean * rest / max(float((p * (1.0 - p)).mean()), 1e-300)
+        if abs(gap) < 1e-10:
+            break
+        shift = shift + step if low < shift + step < high else 0.5 * (low + high)
+    return float(shift)
 
 
 def make_scores(prepared: Prepared, rows: NDArray[np.int64], values: Floats, *, role: str) -> Scores:

@@ -20,7 +20,7 @@ from equipoise.decision import higher_is_better, monitor_value
 from equipoise.models import TabularModel, make_model, prior_logits
 from equipoise.scores import Scores
 from equipoise.training.checkpoint import read_checkpoint, write_checkpoint
-from equipoise.training.combine import make_scores, natural_logits
+from equipoise.training.combine import make_scores, measured_ledger, natural_logits
 from equipoise.training.guard import Guard
 from equipoise.training.loop import Fit, Logits, Phase, Rows, Workers, predict_logits, resolve_batch_size
 
@@ -173,7 +173,8 @@ class MemberTraining:
     # -- watching --------------------------------------------------------------------------------------------------
 
     def _judge(self, logits: Logits, epoch: int) -> float:
-        ledger = self.prepared.ledger.at_epoch(epoch)
+        known = ~np.isnan(self.prepared.labels.select(self.rows.validation).table())
+        ledger = measured_ledger(self.prepared.ledger.at_epoch(epoch), [logits], [known])
         values = natural_logits(ledger, self.prepared.labels.task, [logits])
         self._scores = make_scores(self.prepared, self.rows.validation, values, role="validation")
         return monitor_value(self.settings.monitor, self._scores)

@@ -22,7 +22,7 @@ from equipoise.models import TabularModel
 from equipoise.recipe import read_recipe
 from equipoise.runs import Run
 from equipoise.scores import Scores
-from equipoise.training.combine import make_scores, natural_logits
+from equipoise.training.combine import make_scores, measured_ledger, natural_logits
 from equipoise.training.loop import Rows, Workers, predict_logits
 from equipoise.training.member import MemberTraining, Trained
 from equipoise.training.predict import load_members
@@ -210,7 +210,9 @@ def _scaled_member(
 def _validation(prepared: Prepared, members: Sequence[tuple[TabularModel, Preprocessor]], tau: float) -> Scores:
     rows = np.concatenate([member.validation for member in prepared.members])
     logits = [_scaled_member(prepared, n, *member, tau=tau).validation for n, member in enumerate(members)]
-    values = np.concatenate([natural_logits(prepared.ledger, prepared.labels.task, [one]) for one in logits])
+    known = [~np.isnan(prepared.labels.select(member.validation).table()) for member in prepared.members]
+    ledger = measured_ledger(prepared.ledger, logits, known)
+    values = np.concatenate([natural_logits(ledger, prepared.labels.task, [one]) for one in logits])
     return make_scores(prepared, rows, values, role="validation")
 
 

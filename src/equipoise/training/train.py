@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from equipoise.labels import write_split
 from equipoise.runs import Run, next_run_path
 from equipoise.scores import Decisions, Scores, write_scores
 from equipoise.training.checkpoint import write_checkpoint
-from equipoise.training.combine import make_scores, natural_logits
+from equipoise.training.combine import make_scores, measured_ledger, natural_logits
 from equipoise.training.loop import Workers
 from equipoise.training.member import MemberTraining, Trained, resume_position
 from equipoise.training.prepare import Prepared, prepare
@@ -122,6 +123,8 @@ def _finish(run: Run, prepared: Prepared, members: Sequence[Trained]) -> None:
     write_checkpoint(run.file("model.safetensors"), tensors, {"members": len(members)})
     run.write_record("model", {"members": [dict(member.model) for member in members]})
     run.write_record("columns", {"members": [member.preprocessor.to_dict() for member in members]})
+    prepared = measured(prepared, members)
+    run.write_record("ledger", prepared.ledger)
     validation, test = _validation_scores(prepared, members), _test_scores(prepared, members)
     write_scores(validation, run.scores_file("validation"))
     decision = prepared.recipe.decision
@@ -168,6 +171,13 @@ class Always:
         """Return the same answer for every row."""
         shape = scores.labels.shape
         return Decisions(scores, np.full(shape, self._answer, dtype=np.int64 if scores.exclusive else np.int8))
+
+
+def measured(prepared: Prepared, members: Sequence[Trained]) -> Prepared:
+    """Return what was prepared, with the ledger as measured on the rows that members were watched on."""
+    known = [~np.isnan(prepared.labels.select(member.validation).table()) for member in prepared.members]
+    ledger = measured_ledger(prepared.ledger, [member.validation for member in members], known)
+    return dataclasses.replace(prepared, ledger=ledger)
 
 
 def _validation_scores(prepared: Prepared, members: Sequence[Trained]) -> Scores:
