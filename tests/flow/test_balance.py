@@ -140,6 +140,8 @@ def test_three_corrections_at_once_are_called_double_with_the_factor(table: Path
     shown = f"{factor:.1f}" if factor < 9.95 else f"{factor:,.0f}"
     assert f"rare: 3 corrections together go {shown}x beyond full balance" in said
     assert "Keep one of them, or soften them." in said
+    assert "Rows were drawn by a solved plan: rare, " in said
+    assert (tmp_path / "run" / "figures" / "preflight.png").exists()
     told = json.loads(_said("-m", "equipoise", "ledger", str(tmp_path / "run"), "--json"))
     assert [entry["type"] for entry in told["corrections"]] == ["sampling", "class_weights", "focal"]
 

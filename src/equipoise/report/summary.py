@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from equipoise.balance._words import counted
 from equipoise.report._words import joined, metric_name, one_in, rule_names
 from equipoise.report.gain import threshold_gain
 from equipoise.report.view import RunView
 
 if TYPE_CHECKING:
+    from equipoise.balance import SamplingPlan
     from equipoise.evidence import MetricRow
     from equipoise.runs import Run
 
@@ -50,7 +52,11 @@ def next_steps(view: RunView) -> list[tuple[str, str]]:
         steps.append(("Use the model on a new table", f"equipoise predict {folder} NEW.csv"))
     if "rule" in view.metrics:
         steps.append(("See every metric with its interval", f"equipoise evaluate {folder}"))
-    retrain = f"equipoise train {shlex.quote(str(view.path / 'recipe.yaml'))} --set balance.weights.scheme"
+    again = f"equipoise train {shlex.quote(str(view.path / 'recipe.yaml'))} --set balance"
+    retrain = f"{again}.weights.scheme"
+    if view.plan is not None:
+        beside = shlex.quote(f"{view.path}-unsampled")
+        steps.append(("See whether the sampling helped on this data", f"{again}.sampling.method=none --out {beside}"))
     if view.weights is not None:
         beside = shlex.quote(f"{view.path}-plain")
         steps.append(("See whether the weights helped on this data", f"{retrain}=none --out {beside}"))
@@ -85,9 +91,9 @@ def _count(view: RunView, index: int) -> str:
 
 def _correction(view: RunView) -> list[str]:
     focal = view.recipe.loss.name == "focal"
-    if view.weights is None and not focal:
+    if view.weights is None and not focal and view.plan is None:
         return ["The loss was left as it is" + ("." if view.exclusive else "; imbalance is met by thresholds alone.")]
-    said = []
+    said = [] if view.plan is None else _sampling(view.plan, view)
     if view.weights is not None:
         heaviest = int(np.argmax(view.weights.values))
         text = view.weights.sentences()[heaviest].rstrip(".")
@@ -95,6 +101,23 @@ def _correction(view: RunView) -> list[str]:
     if focal:
         said.append(f"Focal loss (gamma {view.recipe.loss.gamma:g}) turned it to the hard cases.")
     said.append("What that does to probabilities was undone: all below are at the natural prevalence.")
+    return said
+
+
+def _sampling(plan: SamplingPlan, view: RunView) -> list[str]:
+    rarest = int(np.nanargmin(plan.prevalence))
+    by = "a solved plan" if plan.method == "minimum_divergence" else f"the heuristic {plan.method}"
+    schedule = view.recipe.balance.schedule
+    start = "" if schedule is None or schedule.from_epoch == 1 else f" from epoch {schedule.from_epoch} on"
+    there, here = one_in(float(plan.prevalence[rarest])), one_in(float(plan.expected_prevalence[rarest]))
+    said = [
+        f"Rows were drawn by {by}{start}: {plan.classes[rarest]}, {there} in the data, was {here} of the draws; "
+        f"the row drawn most came {counted(plan.repeats)} times an epoch, and the draws were worth "
+        f"{100 * plan.effective_sample_size:.0f} % of the rows."
+    ]
+    if view.preflight is not None and not view.preflight.passed:
+        failed = joined([check.name for check in view.preflight.checks if check.passed is False])
+        said.append(f"The pre-flight failed ({failed}): what was drawn is not what was planned.")
     return said
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from equipoise.balance import ClassWeights, Ledger
+from equipoise.balance import ClassWeights, Ledger, Preflight, SamplingPlan
 from equipoise.decision import DecisionRule, read_rule
 from equipoise.evidence import MetricTable
 from equipoise.labels import Census
@@ -28,6 +28,7 @@ class RunView:
         rule: fitted on the validation role. scores: by role, as the model gave them.
         metrics: of the test role, by rule: ``rule`` (fitted), ``half`` (cut at 0.5), ``never`` (always no).
         events: of the training.
+        plan: by which rows were drawn, or None: each once an epoch. preflight: what was found before the first step.
     """
 
     path: Path
@@ -39,6 +40,8 @@ class RunView:
     scores: Mapping[str, Scores]
     metrics: Mapping[str, MetricTable]
     events: tuple[Mapping[str, Any], ...]
+    plan: SamplingPlan | None = None
+    preflight: Preflight | None = None
 
     @classmethod
     def read(cls, run: Run) -> RunView:
@@ -63,6 +66,8 @@ class RunView:
             },
             metrics={name: MetricTable.from_dict(table) for name, table in (metrics or {}).items()},
             events=tuple(run.events()),
+            plan=None if (plan := _stored(run, "plan")) is None else SamplingPlan.from_dict(plan),
+            preflight=None if (proved := _stored(run, "preflight")) is None else Preflight.from_dict(proved),
         )
 
     def natural(self, role: str) -> Scores | None:
@@ -86,3 +91,7 @@ class RunView:
         """How many members were trained."""
         numbers = {event.get("member", 0) for event in self.events if event.get("event") == "epoch"}
         return max(1, len(numbers))
+
+
+def _stored(run: Run, name: str) -> Any:
+    return run.read_record(name) if run.has_record(name) else None

@@ -12,6 +12,7 @@ from equipoise.report._panels import epochs_of
 from equipoise.report._style import write_figure
 from equipoise.report._words import figure_cell, metric_name, one_in, percent, rule_cells, rule_names
 from equipoise.report.overview import plot_run
+from equipoise.report.preflight_plots import plot_preflight
 from equipoise.report.summary import headline, next_steps, summarise
 from equipoise.report.view import RunView
 
@@ -42,6 +43,8 @@ def write_report(run: Run) -> Path:
 
 def _figures(view: RunView) -> dict[str, Figure]:
     found = {"census": plots.plot_census(view.census)}
+    if view.preflight is not None and view.plan is not None:
+        found["preflight"] = plot_preflight(view.preflight)
     if epochs_of(view.events):
         found["learning"] = plots.plot_learning_curves(view.events, view.census.classes)
     validation, test = view.scores.get("validation"), view.scores.get("test")
