@@ -43,6 +43,10 @@ PositiveOption = Annotated[
 ClassesOption = Annotated[
     str | None, typer.Option("--classes", help="The labels that may occur, comma-separated; others are errors.")
 ]
+TargetOption = Annotated[
+    str, typer.Option("--target", help="uniform, natural, or a JSON file: class to share, or {prevalence: {...}}.")
+]
+StrengthOption = Annotated[float, typer.Option("--strength", help="From 0, natural, to 1, the target.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of every random choice.")]
 OutOption = Annotated[Path | None, typer.Option("--out", help="Where to write the result.")]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the file of --out if it exists.")]

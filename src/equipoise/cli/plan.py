@@ -17,6 +17,8 @@ from equipoise.cli._options import (
     OutOption,
     PositiveOption,
     SeparatorOption,
+    StrengthOption,
+    TargetOption,
     TaskOption,
     UncertainOption,
     UnknownOption,
@@ -42,10 +44,8 @@ def plan(  # every flag is an argument
     unknown: UnknownOption = "unknown",
     positive: PositiveOption = None,
     classes: ClassesOption = None,
-    target: Annotated[
-        str, typer.Option("--target", help="uniform, natural, or a JSON file: class to share, or {prevalence: {...}}.")
-    ] = "uniform",
-    strength: Annotated[float, typer.Option("--strength", help="From 0, natural, to 1, the target.")] = 1.0,
+    target: TargetOption = "uniform",
+    strength: StrengthOption = 1.0,
     max_repeats: Annotated[
         str, typer.Option("--max-repeats", help="Most draws of one row in an epoch, at least 1; none for no limit.")
     ] = "20",

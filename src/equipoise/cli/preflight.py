@@ -17,6 +17,8 @@ from equipoise.cli._options import (
     PositiveOption,
     SeedOption,
     SeparatorOption,
+    StrengthOption,
+    TargetOption,
     TaskOption,
     UncertainOption,
     UnknownOption,
@@ -46,10 +48,8 @@ def preflight(  # every flag is an argument
     positive: PositiveOption = None,
     classes: ClassesOption = None,
     plan: Annotated[Path | None, typer.Option("--plan", help="A plan.json; else one is made.")] = None,
-    target: Annotated[
-        str, typer.Option("--target", help="uniform, natural, or a JSON file: class to share, or {prevalence: {...}}.")
-    ] = "uniform",
-    strength: Annotated[float, typer.Option("--strength", help="From 0, natural, to 1, the target.")] = 1.0,
+    target: TargetOption = "uniform",
+    strength: StrengthOption = 1.0,
     max_repeats: Annotated[
         float, typer.Option("--max-repeats", help="Most draws of one row in an epoch, at least 1; inf for no limit.")
     ] = 20.0,
