@@ -18,7 +18,7 @@ from equipoise.evidence import MetricTable
 from equipoise.recipe import make_recipe, read_recipe
 from equipoise.runs import Run
 from equipoise.scores import read_scores
-from equipoise.training import predict, train
+from equipoise.training import predict, prepare, train
 
 _QUICK = ["training.members=2", "training.epochs=12"]
 
@@ -194,3 +194,13 @@ def test_a_class_that_cannot_be_learned_and_judged_is_an_error(labels: list[int]
     assert done.returncode == 2
     assert re.search(said, done.stderr), done.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_a_column_named_like_a_division_into_roles_is_pointed_out(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    frame = pl.DataFrame({"x": rng.normal(size=60), "Split": ["a", "b", "c"] * 20, "ill": [0, 0, 1] * 20})
+    frame.write_csv(tmp_path / "table.csv")
+    said = prepare(make_recipe(tmp_path / "table.csv", "ill", groups="none")).sentences()
+    assert any('Column "Split" is used as a feature' in sentence for sentence in said)
+    kept_out = make_recipe(tmp_path / "table.csv", "ill", groups="none", overrides=["data.exclude=[Split]"])
+    assert not any("division into roles" in sentence for sentence in prepare(kept_out).sentences())

@@ -39,6 +39,7 @@ Index = NDArray[np.int64]
 # Up to so many rows besides the test role, that many members take turns at validation: every row then teaches most
 # members, and has a validation score of one that never saw it. With more rows, one member and a validation role do.
 _MEMBERS_UP_TO_ROWS = {2_000: 10, 20_000: 5}
+_ROLE_NAMES = {"split", "fold", "role", "subset", "partition", "set"}
 _NAMED_FEATURES = 12  # up to so many are named before the training; of more only the kinds are counted
 
 
@@ -124,6 +125,12 @@ class Prepared:
             told.append(
                 f"Nothing can be learned of {listed(empty)}, {which} no positive among the rows to learn from: "
                 f"{they} will hardly ever be predicted."
+            )
+        roles = [name for name in self.features.names if name.strip().casefold() in _ROLE_NAMES]
+        if roles:
+            told.append(
+                f"Column {listed(roles)} is used as a feature, although it is named like a division into roles. Put it "
+                "into data.exclude, or give its file as split.file."
             )
         forgotten = forgotten_targets(self.features, self.recipe.data.labels)
         return [*told, forgotten] if forgotten else told
