@@ -133,7 +133,8 @@ def _finish(run: Run, prepared: Prepared, members: Sequence[Trained]) -> None:
     metrics: dict[str, Any] = {}
     if test is not None:
         write_scores(test, run.scores_file("test"))
-        metrics = judge(test, rule, seed=prepared.recipe.seed)
+        commonest = int(np.argmax(prepared.training_census.positives))
+        metrics = judge(test, rule, commonest=commonest, seed=prepared.recipe.seed)
     run.write_record("metrics", metrics)
     for number in range(len(members)):
         (run.path / "checkpoint" / f"member-{number}.safetensors").unlink(missing_ok=True)
@@ -146,26 +147,32 @@ def write_finished(run: Run, prepared: Prepared, members: Sequence[Trained]) -> 
     _finish(run, prepared, members)
 
 
-def judge(test: Scores, rule: Any, *, seed: int = 0) -> dict[str, Any]:
+def judge(test: Scores, rule: Any, *, commonest: int = 0, seed: int = 0) -> dict[str, Any]:
     """Return every metric of the test role under the rule, and beside it under the rules that cost nothing.
 
-    Keys: ``rule`` (as fitted), ``half`` (the same scores cut at 0.5; for one-of-many tasks the most likely class) and
-    ``never`` (always no, or always the commonest class).
+    Args:
+        test: scores of the test role.
+        rule: as fitted on the validation role.
+        commonest: of classes of which one is always true, the index of the commonest among the rows learned from.
+        seed: of the intervals.
+
+    Returns:
+        ``rule`` (as fitted), ``half`` (the same scores cut at 0.5; for one-of-many tasks the most likely class) and
+        ``never`` (always no, or always the commonest class).
     """
     found = {"rule": evaluate(test, rule, seed=seed).to_dict()}
     if not test.exclusive or getattr(rule, "class_offsets", None) is not None:
         plain = fixed_rule(test, thresholds=None if test.exclusive else 0.5)
         found["half"] = evaluate(test, plain, seed=seed).to_dict()
-    found["never"] = evaluate(test, Always(test), seed=seed).to_dict()
+    found["never"] = evaluate(test, Always(commonest if test.exclusive else 0), seed=seed).to_dict()
     return found
 
 
 class Always:
-    """The rule of saying no to everything, or, where one class is always true, the commonest class of all."""
+    """The rule of one answer for everything: no (0), or, where one class is always true, the index of a class."""
 
-    def __init__(self, scores: Scores) -> None:
-        known = scores.labels[~np.isnan(scores.labels)] if scores.exclusive else np.zeros(1)
-        self._answer = int(np.bincount(known.astype(np.int64)).argmax())
+    def __init__(self, answer: int) -> None:
+        self._answer = answer
 
     def apply(self, scores: Scores) -> Decisions:
         """Return the same answer for every row."""
