@@ -9,6 +9,9 @@ export OMP_NUM_THREADS ?= 1
 # Packages without compiled bytecode triple the time of every import.
 export UV_COMPILE_BYTECODE := 1
 export UV_LINK_MODE ?= copy
+# The certificates that the machine trusts, as pip uses them (the second name is that of older versions of uv).
+export UV_SYSTEM_CERTS ?= 1
+export UV_NATIVE_TLS ?= 1
 
 .PHONY: help demo test check clean install
 .DEFAULT_GOAL := help
@@ -40,15 +43,12 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Equipoise needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
 	@$(PYTHON) -m venv $(VENV)
 
-# uv installs three times faster than pip; where it cannot be had, pip does the same work.
+# uv installs three times faster than pip; where it cannot be had or cannot reach the packages, pip does the same work.
 define install_extra
 	@echo "==> installing equipoise[$(1)] with the tested versions (torch is large: a minute or two the first time)"
-	@if command -v uv >/dev/null 2>&1; then \
-		uv pip install --python $(BIN)/python -c constraints.txt -e '.[$(1)]'; \
-	elif $(BIN)/python -m pip install --quiet uv; then \
-		$(BIN)/uv pip install --python $(BIN)/python -c constraints.txt -e '.[$(1)]'; \
-	else \
-		echo "==> uv is not to be had, using pip"; \
+	@uv=$$(command -v uv || { $(BIN)/python -m pip install --quiet uv && echo $(BIN)/uv; }); \
+	if [ -n "$$uv" ] && "$$uv" pip install --python $(BIN)/python -c constraints.txt -e '.[$(1)]'; then :; else \
+		echo "==> uv is not to be had or failed, using pip"; \
 		$(BIN)/python -m pip install -c constraints.txt -e '.[$(1)]'; \
 	fi
 endef
