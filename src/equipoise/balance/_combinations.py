@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise._tasks import is_exclusive
 from equipoise.labels import Labels
 from equipoise.labels._groups import packed
 
@@ -36,7 +37,7 @@ def combine_labels(labels: Labels) -> Combinations:
     Beyond the labels it holds 4 bytes a row and one block of rows.
     """
     codes = np.empty(len(labels), np.int32)
-    if labels.task in ("multiclass", "ordinal"):
+    if is_exclusive(labels.task):
         count = len(labels.classes)
         for start in range(0, len(codes), _ROWS):
             part = labels.values[start : start + _ROWS]

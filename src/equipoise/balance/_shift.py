@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._arrays import ClassFloats
+from equipoise._tasks import is_exclusive
 
 
 def fit_shift(
@@ -21,7 +22,7 @@ def fit_shift(
     logs = np.log(weights[drawn] * counts.sum())
     mass = counts[drawn].astype(np.float64)
     positive, known = labels[drawn] == 1, labels[drawn] >= 0
-    if task in ("multiclass", "ordinal"):
+    if is_exclusive(task):
         shift = np.zeros(labels.shape[1])
         rows, places = np.nonzero(positive)
         shift[places] = logs[rows]

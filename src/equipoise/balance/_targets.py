@@ -10,6 +10,7 @@ import numpy as np
 
 from equipoise._arrays import ClassFloats
 from equipoise._checks import ArgumentError, DataError, check_number, check_one_of, listed, nearest
+from equipoise._tasks import is_exclusive
 from equipoise.balance._combinations import Combinations
 
 NAMES = ("natural", "uniform")
@@ -90,7 +91,7 @@ def _by_hand(target: Mapping[str, Any], task: str, classes: tuple[str, ...]) -> 
         if number >= 1.0:
             raise ArgumentError(f'`target["{name}"]` of {_FUNCTION} must be below 1; got {value}. Give a share.')
         asked[classes.index(name)] = number
-    one_of_many = task in ("multiclass", "ordinal")
+    one_of_many = is_exclusive(task)
     if of == "shares" and task != "binary":
         _require_whole(asked, classes)
     elif one_of_many and (np.nansum(asked) > 1.0 + 1e-6 or (np.isfinite(asked).all() and np.nansum(asked) < 1 - 1e-6)):

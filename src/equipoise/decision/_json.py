@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._checks import DataError, listed, nearest
+from equipoise._tasks import is_exclusive
 from equipoise.decision.thresholds import METHODS, NEVER, OBJECTIVES
 from equipoise.scores import TASKS
 
@@ -46,7 +47,7 @@ def parse_rule(data: Any) -> dict[str, Any]:
         )
     _check_keys(data, _KEYS, "the rule")
     task, classes, maximize = _kind(data)
-    count, exclusive = len(classes), task in ("multiclass", "ordinal")
+    count, exclusive = len(classes), is_exclusive(task)
     thresholds = _numbers(data, "thresholds", count, low=0.0, high=1.0, null=NEVER)
     if (thresholds is None) != exclusive:
         raise _wrong("thresholds", "null for exclusive classes, else one probability (or null for never) per class")
@@ -88,7 +89,7 @@ def _kind(data: dict[str, Any]) -> tuple[str, list[str], str]:
     task, maximize = data["task"], data["maximize"]
     if task not in TASKS:
         raise _wrong("task", f"one of {listed(TASKS)}")
-    exclusive = task in ("multiclass", "ordinal")
+    exclusive = is_exclusive(task)
     allowed = ("argmax",) if exclusive else (*OBJECTIVES, "fixed")
     if maximize not in allowed:
         raise _wrong("maximize", f"one of {listed(allowed)} for task {task}")

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._checks import DataError
+from equipoise._tasks import TASKS
 from equipoise.labels._groups import GroupSets
 from equipoise.labels.census import _VERSION, Census
-from equipoise.labels.read import TASKS
 
 _LARGEST = 2**62
 

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._checks import ArgumentError, DataError, check_one_of, listed
-from equipoise.labels.read import TASKS, Labels
+from equipoise._tasks import TASKS
+from equipoise.labels.read import Labels
 
 _KEYS = {"train": "train_labels", "validation": "val_labels", "test": "test_labels"}
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise._tasks import is_exclusive
 from equipoise.labels._groups import GroupSets, GroupTally, gathered, hash_texts, packed, unpacked
 from equipoise.labels.census import MAX_COMBINATIONS, Census
 
@@ -30,7 +31,7 @@ class LabelTally:
 
     def add_rows(self, values: NDArray[Any], groups: NDArray[Any] | None) -> None:
         """Add labels, as `Labels.values`, with the group of each row."""
-        if self.task in ("multiclass", "ordinal"):
+        if is_exclusive(self.task):
             self._add_indexes(values)
         else:
             for start in range(0, len(values), _ROWS):
@@ -42,7 +43,7 @@ class LabelTally:
 
     def _group_bits(self, values: NDArray[Any], codes: NDArray[Any], groups: int) -> NDArray[np.uint64]:
         bits = np.zeros((groups, max(1, -(-len(self.classes) // 64))), np.uint64)
-        if self.task in ("multiclass", "ordinal"):
+        if is_exclusive(self.task):
             known = np.flatnonzero(~np.isnan(values))
             which = values[known].astype(np.int64)
             flags = np.uint64(1) << (which % 64).astype(np.uint64)
@@ -61,7 +62,7 @@ class LabelTally:
 
     def add_values(self, values: NDArray[Any], counts: NDArray[np.int64]) -> None:
         """Add distinct labels, as `Labels.values`, that stand for `counts` rows each."""
-        if self.task in ("multiclass", "ordinal"):
+        if is_exclusive(self.task):
             known = ~np.isnan(values)
             self.rows += int(counts.sum())
             np.add.at(self.positives, values[known].astype(np.int64), counts[known])

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from equipoise._arrays import ClassCounts, ClassFloats, ClassPairs
 from equipoise._checks import ArgumentError, DataError, check_one_of, listed
+from equipoise._tasks import TASKS
 from equipoise.labels._cells import NEGATIVE_WORDS
 from equipoise.labels._groups import GroupSets
 from equipoise.labels._rates import wilson_interval
-from equipoise.labels.read import TASKS, Labels
+from equipoise.labels.read import Labels
 
 MAX_COMBINATIONS = 100_000  # beyond this many distinct combinations none are kept, so that memory stays bounded
 _VERSION = 1

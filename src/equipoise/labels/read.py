@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from equipoise._arrays import RowIds, RowOrTableFloats, TableFloats
 from equipoise._checks import ArgumentError, DataError, check_one_of, listed
+from equipoise._tasks import TASKS, is_exclusive
 from equipoise.labels._cells import NEGATIVE_WORDS, canonical
 from equipoise.labels._meaning import meaning_of, one_hot_values
 from equipoise.labels._scan import DROPPED, CellScan, LabelSpec, WideScan
@@ -21,7 +22,6 @@ from equipoise.labels.table import TableSource, codes_of, open_table
 if TYPE_CHECKING:
     import pyarrow
 
-TASKS = ("binary", "multiclass", "ordinal", "multilabel")
 POLICIES = ("unknown", "negative", "positive", "drop")
 
 
@@ -78,7 +78,7 @@ class Labels:
             raise DataError(f"The values of {self.source} must have shape {expected}; got {self.values.shape}.")
         if self.groups is not None and len(self.groups) != len(self.ids):
             raise DataError(f"{self.source} has {len(self.ids)} ids but {len(self.groups)} groups. Give one each.")
-        top = len(self.classes) - 1 if self.task in ("multiclass", "ordinal") else 1
+        top = len(self.classes) - 1 if is_exclusive(self.task) else 1
         with np.errstate(invalid="ignore"):
             wrong = ~(np.isnan(self.values) | ((self.values >= 0) & (self.values <= top)))
             wrong |= np.isfinite(self.values) & (self.values != np.floor(self.values))

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from equipoise._arrays import ClassFloats
 from equipoise._checks import ArgumentError, check_one_of, listed
+from equipoise._tasks import EXCLUSIVE_TASKS
 from equipoise.balance import ClassWeights
 from equipoise.losses._adjusted import (
     BalancedSoftmax,
@@ -34,7 +35,7 @@ from equipoise.losses.functional import (
 )
 
 _SIGMOID = ("binary", "multilabel")
-_SOFTMAX = ("multiclass", "ordinal")
+_SOFTMAX = EXCLUSIVE_TASKS
 
 
 @dataclass(frozen=True)

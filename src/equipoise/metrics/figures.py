@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._arrays import Floats
+from equipoise._tasks import is_exclusive
 from equipoise.metrics.agreement import matthews_of_margins, quadratic_kappa
 from equipoise.metrics.outcomes import Outcomes, divide
 from equipoise.metrics.probability import log_losses, squared_errors
@@ -128,7 +129,7 @@ def derive_figures(tallies: Tallies, averaged: dict[str, NDArray[np.bool_]] | No
             A class that a replicate has no case of counts there with its mean over the other replicates. Default: the
             classes evaluable here.
     """
-    exclusive = tallies.task in ("multiclass", "ordinal")
+    exclusive = is_exclusive(tallies.task)
     per_class: dict[str, Floats] = {"auc": tallies.auc, "ap": tallies.ap}
     if tallies.outcomes is not None:
         for name in _EXCLUSIVE_RATES if exclusive else RATES:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise._tasks import is_exclusive
 from equipoise.labels._rates import wilson_interval
 from equipoise.report._style import (
     BLACK,
@@ -265,7 +266,7 @@ def draw_f1(axes: Axes, tables: Mapping[str, MetricTable]) -> None:
     support = {name: table.row("f1", name).support for name in table.classes}
     names = sorted(_f1_classes(table, support), key=lambda name: -support[name])
     rows: list[str | None] = [None, *names] if len(names) > 1 else [*names]
-    exclusive = table.task in ("multiclass", "ordinal")
+    exclusive = is_exclusive(table.task)
     drawn = [key for key in RULES if key in tables]
     names_of_rules = rule_names(drawn, exclusive=exclusive)
     highest = 0.3

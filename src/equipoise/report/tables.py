@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from equipoise._tasks import is_exclusive
 from equipoise.report._words import metric_name, one_in, percent, rule_cells, rule_names
 from equipoise.report.summary import FEW
 from equipoise.report.view import RunView
@@ -69,7 +70,7 @@ def metrics_table(tables: Mapping[str, MetricTable], metric: str = "f1") -> Tabl
         ArgumentError: the tables do not have that metric.
     """
     first = next(iter(tables.values()))
-    exclusive = first.task in ("multiclass", "ordinal")
+    exclusive = is_exclusive(first.task)
     heads = rule_names(tables, exclusive=exclusive)
     table = _table(f"{metric_name(metric)} on the {first.role} role: {first.headline()}")
     _columns(table, "class", ["positives", *(heads.get(name, name) for name in tables)])

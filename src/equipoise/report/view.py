@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from equipoise._tasks import is_exclusive
 from equipoise.balance import ClassWeights, Ledger, Preflight, SamplingPlan
 from equipoise.decision import DecisionRule, read_rule
 from equipoise.evidence import MetricTable
@@ -78,7 +79,7 @@ class RunView:
     @property
     def exclusive(self) -> bool:
         """Whether exactly one class is true of each row."""
-        return self.census.task in ("multiclass", "ordinal")
+        return is_exclusive(self.census.task)
 
     @property
     def aim(self) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._checks import ArgumentError, DataError, RunError, check_number, check_one_of, listed, nearest
+from equipoise._tasks import TASKS, is_exclusive
 from equipoise.balance._combinations import UNKNOWN, Combinations
 from equipoise.balance._targets import read_target
 from equipoise.balance.sampling import solve_plan
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 Sample = TypeVar("Sample")
 Kind = tuple[int, ...]  # the labels of a row: 1, 0, or -1 for unknown, one a class
 
-_TASKS = ("binary", "multiclass", "ordinal", "multilabel")
 _POLICIES = ("error", "drop", "keep")
 _BLOCK = 1024
 _FIRST = 32  # rows before the first solution
@@ -81,7 +81,7 @@ class StreamResampler:
         seed: int = 0,
         stream: object = 0,
     ) -> None:
-        check_one_of(task, _TASKS, argument="task", function="StreamResampler")
+        check_one_of(task, TASKS, argument="task", function="StreamResampler")
         check_one_of(unknown, _POLICIES, argument="unknown", function="StreamResampler")
         check_number(strength, argument="strength", function="StreamResampler", at_least=0.0, at_most=1.0)
         check_number(max_ratio, argument="max_ratio", function="StreamResampler", at_least=1.0)
@@ -289,7 +289,7 @@ class StreamResampler:
 
     def _kind(self, labels: Any) -> Kind | None:
         """Return the labels as 1, 0 or -1 for each class; None for a row that is to be dropped."""
-        if self.task in ("multiclass", "ordinal"):
+        if is_exclusive(self.task):
             return self._class_kind(labels)
         values = np.asarray(labels, dtype=np.float64).reshape(-1)
         if len(values) != len(self.classes):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from equipoise._arrays import Floats, RowIds
 from equipoise._checks import ArgumentError, DataError, check_one_of, listed
+from equipoise._tasks import is_exclusive
 from equipoise.scores.ids import digest, hash_ids
 
 KINDS = ("logits", "probabilities")
@@ -110,7 +111,7 @@ class Scores:
     @property
     def exclusive(self) -> bool:
         """Whether exactly one class is true of each row (multiclass, ordinal: softmax) or not (binary, multilabel)."""
-        return self.task in ("multiclass", "ordinal")
+        return is_exclusive(self.task)
 
     def table(self) -> Floats:
         """Return the labels as one 0/1/NaN column per class, shape (n, classes); binary has one column."""
@@ -314,7 +315,7 @@ def _check_shapes(task: str, labels: Floats, values: Floats, classes: tuple[str,
     if len(set(classes)) != count or not count:
         twice = sorted({name for name in classes if classes.count(name) > 1})
         raise ArgumentError(f"`classes` of Scores must be different names; {listed(twice)} repeat. Rename one of them.")
-    if task in ("multiclass", "ordinal") and count < 2:
+    if is_exclusive(task) and count < 2:
         raise ArgumentError(f"Scores of task {task} need at least two classes; got {count}. Use task binary.")
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise._tasks import is_exclusive
 from equipoise.balance import Deferred, Ledger, SamplingPlan
 from equipoise.scores import Scores
 
@@ -32,7 +33,7 @@ def natural_logits(ledger: Ledger, task: str, members: Sequence[Floats]) -> Floa
     stacked = np.concatenate(list(members))
     if task == "binary":
         stacked = stacked[..., 0]
-    exclusive = task in ("multiclass", "ordinal")
+    exclusive = is_exclusive(task)
     natural = [np.asarray(ledger.to_natural(logits), dtype=np.float64) for logits in stacked]
     return mean_of_members(natural, exclusive=exclusive)
 

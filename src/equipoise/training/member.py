@@ -87,6 +87,7 @@ class MemberTraining:
         self.seed = stable_seed(prepared.recipe.seed, number)
         self._saved = self._moved = time.monotonic()
         self._scores: Scores | None = None
+        self._known = ~np.isnan(prepared.labels.select(self.rows.validation).table())
         self.guard = Guard(prepared.labels.classes)
 
     # -- the whole of it -------------------------------------------------------------------------------------------
@@ -173,8 +174,7 @@ class MemberTraining:
     # -- watching --------------------------------------------------------------------------------------------------
 
     def _judge(self, logits: Logits, epoch: int) -> float:
-        known = ~np.isnan(self.prepared.labels.select(self.rows.validation).table())
-        ledger = measured_ledger(self.prepared.ledger.at_epoch(epoch), [logits], [known])
+        ledger = measured_ledger(self.prepared.ledger.at_epoch(epoch), [logits], [self._known])
         values = natural_logits(ledger, self.prepared.labels.task, [logits])
         self._scores = make_scores(self.prepared, self.rows.validation, values, role="validation")
         return monitor_value(self.settings.monitor, self._scores)

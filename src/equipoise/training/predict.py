@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from equipoise._checks import EquipoiseError, RunError
+from equipoise._tasks import is_exclusive
 from equipoise.balance import Ledger
 from equipoise.data import Preprocessor
 from equipoise.decision import read_rule
@@ -80,7 +81,7 @@ def predict(run: Run | str | Path, table: str | Path) -> Predictions:
     recipe = read_recipe(run.file("recipe.yaml"))
     census, ledger = Census.from_dict(run.read_record("census")), Ledger.from_dict(run.read_record("ledger"))
     frame = read_table(table)
-    exclusive = census.task in ("multiclass", "ordinal")
+    exclusive = is_exclusive(census.task)
     notes: list[str] = []
     raw = []
     for model, preprocessor in load_members(run):
@@ -101,7 +102,7 @@ def predict(run: Run | str | Path, table: str | Path) -> Predictions:
 
 
 def _decide(run: Run, census: Census, values: NDArray[np.float64]) -> Decisions:
-    exclusive = census.task in ("multiclass", "ordinal")
+    exclusive = is_exclusive(census.task)
     scores = Scores(
         labels=np.full(len(values) if exclusive else values.shape, np.nan),  # nothing is known of them
         values=values,

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._checks import ArgumentError, DataError, listed
+from equipoise._tasks import is_exclusive
 from equipoise.balance import (
     HEURISTICS,
     ClassWeights,
@@ -106,7 +107,7 @@ class Prepared:
     @property
     def exclusive(self) -> bool:
         """Whether exactly one class is true of each row (softmax), or each class is a question of its own (sigmoid)."""
-        return self.labels.task in ("multiclass", "ordinal")
+        return is_exclusive(self.labels.task)
 
     def sentences(self) -> list[str]:
         """Say what is used as features, and how rows are shared out."""
@@ -152,15 +153,19 @@ class Prepared:
         """Return the loss of the epochs before `balance.schedule.from_epoch`: without class weights."""
         return _make_loss(self.recipe, self.labels, self.training_census, None, None)
 
+    def member_plan(self, member: Member) -> SamplingPlan | None:
+        """Return the plan for the rows that a member learns from, or None: each once an epoch."""
+        return None if self.plan is None else self.plan.for_rows(np.searchsorted(self.learned, member.train))
+
     def stream(self, member: Member, seed: int) -> IndexStream | None:
         """Return the rows of `member.train` that each epoch draws, as positions in it; None: each once an epoch.
 
         The member's rows keep the weights that they have in the plan of all learned rows, so that one shift of the
         log-odds, the ledger's, holds for all members.
         """
-        if self.plan is None:
+        plan = self.member_plan(member)
+        if plan is None:
             return None
-        plan = self.plan.for_rows(np.searchsorted(self.learned, member.train))
         return IndexStream(plan, seed=seed, replacement=self.recipe.balance.sampling.replacement)
 
     def preflight(self) -> Preflight:
@@ -174,7 +179,7 @@ class Prepared:
         return preflight(
             drawer,
             self.labels.select(member.train),
-            plan=None if self.plan is None else self.plan.for_rows(np.searchsorted(self.learned, member.train)),
+            plan=self.member_plan(member),
             batch_size=min(batch * self.recipe.training.accumulate, rows),
             batches=1,  # no more than two epochs are drawn
             weights=self.weights,
