@@ -173,3 +173,11 @@ def test_medical_words(shared_data):
     features = read_features(read, targets=[name for name in read.columns if name.startswith("y_")])
     fitted = fit_preprocessor(features, numeric="standard")
     assert fitted.apply(features).numeric.shape == (978, 1449 - len(fitted.dropped) - len(features.notes()))
+
+
+def test_knots_that_differ_by_a_denormal_number_give_finite_scores():
+    table = pl.DataFrame({"n0": ["", "0.0", "2.2250738585e-313"]})
+    features = read_features(table)
+    arrays = fit_preprocessor(features, numeric="quantile_normal", min_count=1).apply(features)
+    assert np.isfinite(arrays.numeric).all()
+    assert abs(arrays.numeric[:, 0]).max() < 1

@@ -92,7 +92,8 @@ def apply_quantile_normal(column: Numbers, values: Numbers, scores: Numbers) -> 
     >>> apply_quantile_normal(np.array([1.5, 99.0]), np.array([1.0, 2.0]), np.array([-1.0, 1.0])).tolist()
     [0.0, 1.0]
     """
-    return np.interp(column, values, scores)
+    # Between knots that differ by a denormal number the slope overflows; what comes of it stays within the scores.
+    return np.clip(np.interp(column, values, scores), scores[0], scores[-1])
 
 
 def fit_bins(column: Numbers, bins: int = 8) -> Numbers:
