@@ -87,7 +87,7 @@ def test_existing_output_is_kept_unless_told(folder):
         run("decide", folder / "validation.csv", "--out", out)
     assert out.read_text() == "mine"
     run("decide", folder / "validation.csv", "--out", out, "--overwrite")
-    assert json.loads(out.read_text())["version"] == 1
+    assert json.loads(out.read_text())["version"] == 2
 
 
 def test_fixed_threshold_has_to_be_said(folder):

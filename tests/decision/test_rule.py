@@ -144,8 +144,12 @@ GOOD = fit_decision(make()).to_dict()
     ("path", "value", "message"),
     [
         (["format"], "something else", "no decision rule"),
-        (["version"], 2, "this Equipoise reads version 1"),
-        (["version"], True, "this Equipoise reads version 1"),
+        (["version"], 3, "this Equipoise reads versions 1 and 2"),
+        (["version"], True, "this Equipoise reads versions 1 and 2"),
+        (["version"], 1, 'unknown key "cut_points"'),
+        (["cut_points"], [0.5], '"cut_points" must be null'),
+        (["interval_low"], [0.5], "a list of 2 numbers"),
+        (["corrected_overall"], "high", "a list of 1 numbers"),
         (["treshold"], 1, 'unknown key "treshold"'),
         (["thresholds"], [0.5], "a list of 2 numbers from 0 to 1"),
         (["thresholds"], [0.5, "0.5"], "a list of 2 numbers"),
@@ -200,3 +204,30 @@ def test_printed_a_rule_is_what_it_does():
     rule = fit_decision(make(rows=400))
     assert str(rule) == "\n".join(rule.sentences())
     assert repr(rule).startswith("DecisionRule(multilabel, 2 classes, maximize f1, exact, fitted on 400 rows)")
+
+
+def test_rules_of_version_1_are_read():
+    rule = fit_decision(make())
+    data = rule.to_dict()
+    old = {
+        key: value
+        for key, value in data.items()
+        if key not in ("cut_points", "interval_low", "interval_high", "corrected_values", "fitted_overall")
+        and key != "corrected_overall"
+    }
+    again = DecisionRule.from_dict(old | {"version": 1})
+    np.testing.assert_array_equal(again.thresholds, rule.thresholds)
+    assert again.cut_points is None
+    assert again.corrected_values is None
+    assert again.to_dict()["version"] == 2
+
+
+def test_cut_points_grade_by_the_expected_grade():
+    rule = DecisionRule(
+        "ordinal", ("none", "mild", "severe"), "qwk", None, np.zeros(3), cut_points=np.array([0.5, 1.4])
+    )
+    scores = Scores(
+        labels=[0, 1, 2], values=[[0.8, 0.1, 0.1], [0.3, 0.4, 0.3], [0.1, 0.4, 0.5]], kind="probabilities",
+        ids=list("abc"), role="test", classes=["none", "mild", "severe"], task="ordinal",
+    )  # fmt: skip
+    assert rule.apply(scores).predictions.tolist() == [0, 1, 2]  # expected grades 0.3, 1.0 and 1.4

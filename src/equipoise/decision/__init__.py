@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
+from equipoise.decision.fit import fit_decision
+from equipoise.decision.fitted_on import FittedOn
 from equipoise.decision.monitor import MONITORS, higher_is_better, monitor_value
-from equipoise.decision.rule import (
-    DecisionRule,
-    FittedOn,
-    fit_decision,
-    fixed_rule,
-    read_rule,
-    write_rule,
-)
+from equipoise.decision.rule import DecisionRule, fixed_rule, read_rule, write_rule
 from equipoise.decision.thresholds import OBJECTIVES, FittedThreshold, fit_threshold
 
 __all__ = [

@@ -15,12 +15,16 @@ from equipoise._tasks import is_exclusive
 from equipoise.decision.thresholds import METHODS, NEVER, OBJECTIVES
 from equipoise.scores import TASKS
 
-VERSION = 1
+VERSION = 2
 _FORMAT = "equipoise decision rule"
 _KEYS = (
     "format", "version", "task", "classes", "maximize", "method", "thresholds", "class_offsets", "log_odds_shift",
     "positives", "negatives", "fitted_values", "fitted_on", "notes",
 )  # fmt: skip
+# Key -> what stands for it in a file of version 1, which did not have it.
+_SINCE_2: dict[str, Any] = dict.fromkeys(
+    ("cut_points", "interval_low", "interval_high", "corrected_values", "fitted_overall", "corrected_overall")
+)
 _FITTED_KEYS = ("hash", "rows", "numbered", "sketch")
 
 
@@ -39,13 +43,8 @@ def parse_rule(data: Any) -> dict[str, Any]:
         raise DataError(
             f'this is no decision rule (its "format" is not "{_FORMAT}"). Give the file that `decide` wrote.'
         )
-    version = data.get("version")
-    if version != VERSION or isinstance(version, bool):
-        raise DataError(
-            f'"version" is {version!r}; this Equipoise reads version {VERSION}. Update Equipoise, or fit the '
-            f"rule again."
-        )
-    _check_keys(data, _KEYS, "the rule")
+    data = _of_this_version(data)
+    _check_keys(data, (*_KEYS, *_SINCE_2), "the rule")
     task, classes, maximize = _kind(data)
     count, exclusive = len(classes), is_exclusive(task)
     thresholds = _numbers(data, "thresholds", count, low=0.0, high=1.0, null=NEVER)
@@ -54,6 +53,8 @@ def parse_rule(data: Any) -> dict[str, Any]:
     offsets = _numbers(data, "class_offsets", count)
     if offsets is not None and not exclusive:
         raise _wrong("class_offsets", "null where classes can occur together")
+    cuts = _cut_points(data, count)
+    width = count if cuts is None else count - 1
     shift = _numbers(data, "log_odds_shift", count)
     if shift is None:
         raise _wrong("log_odds_shift", f"a list of {count} numbers")
@@ -70,13 +71,44 @@ def parse_rule(data: Any) -> dict[str, Any]:
         "method": data["method"],
         "thresholds": thresholds,
         "class_offsets": offsets,
+        "cut_points": cuts,
+        "interval_low": _numbers(data, "interval_low", width, null=NEVER),
+        "interval_high": _numbers(data, "interval_high", width, null=NEVER),
         "log_odds_shift": shift,
         "positives": _counts(data, "positives", count),
         "negatives": _counts(data, "negatives", count),
         "fitted_values": _numbers(data, "fitted_values", count, null=math.nan),
+        "corrected_values": _numbers(data, "corrected_values", count, null=math.nan),
+        "fitted_overall": _number(data, "fitted_overall"),
+        "corrected_overall": _number(data, "corrected_overall"),
         "fitted_on": fitted_on,
         "notes": tuple(notes),
     }
+
+
+def _of_this_version(data: dict[str, Any]) -> dict[str, Any]:
+    """Return the data of a rule as this version writes them: an older file holds all that it had to say."""
+    version = data.get("version")
+    if isinstance(version, bool) or version not in (1, VERSION):
+        raise DataError(
+            f'"version" is {version!r}; this Equipoise reads versions 1 and {VERSION}. Update Equipoise, or fit the '
+            f"rule again."
+        )
+    if version == VERSION:
+        return data
+    _check_keys(data, _KEYS, "the rule")
+    return {**_SINCE_2, **data}
+
+
+def _cut_points(data: dict[str, Any], count: int) -> NDArray[np.float64] | None:
+    cuts = _numbers(data, "cut_points", count - 1, low=0.0, high=count - 1.0)
+    if cuts is None:
+        return None
+    if data["task"] != "ordinal" or data["class_offsets"] is not None:
+        raise _wrong("cut_points", "null but for ordinal classes without class_offsets")
+    if (np.diff(cuts) < 0).any():
+        raise _wrong("cut_points", "ascending")
+    return cuts
 
 
 def _kind(data: dict[str, Any]) -> tuple[str, list[str], str]:
@@ -143,6 +175,14 @@ def _numbers(
         else:
             result[index] = value
     return result
+
+
+def _number(data: dict[str, Any], key: str) -> float | None:
+    """Return one number, or None for null."""
+    if data[key] is None:
+        return None
+    found = _numbers({key: [data[key]]}, key, 1)
+    return None if found is None else float(found[0])
 
 
 def _counts(data: dict[str, Any], key: str, count: int) -> NDArray[np.int64] | None:

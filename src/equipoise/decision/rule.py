@@ -10,60 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._arrays import Floats
-from equipoise._checks import ArgumentError, DataError, check_one_of, listed
+from equipoise._checks import ArgumentError, DataError, listed
 from equipoise._files import read_json, write_json
-from equipoise.decision._json import pack_keys, parse_rule
-from equipoise.decision.offsets import fit_leaning
-from equipoise.decision.shrinkage import draw_resamples, shrunk_threshold
-from equipoise.decision.thresholds import ALWAYS, METHODS, NEVER, OBJECTIVES, FittedThreshold, best_threshold
-from equipoise.metrics.ranking import RankedClass, rank_class
+from equipoise.decision._json import VERSION, pack_keys, parse_rule
+from equipoise.decision.fitted_on import FittedOn
+from equipoise.decision.thresholds import ALWAYS, NEVER
 from equipoise.scores import Decisions, Scores
-from equipoise.scores.ids import digest, hash_ids
-
-SKETCH_SIZE = 1024
-_NOT_CALIBRATED = (
-    "The probabilities of {name} do not add up to its {share:.0f} positives, so its threshold was not drawn to "
-    "what they "
-    "promise. If training was weighted, pass log_odds_shift."
-)
-_FEW = 10  # positives below which a threshold is said to rest on few
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class FittedOn:
-    """The rows that a rule was fitted on, small enough to travel with it.
-
-    Args:
-        hash: of the set of ids.
-        rows: number of rows.
-        sketch: the `SKETCH_SIZE` smallest 64-bit keys of the ids, ascending (a bottom-k sketch: a uniform sample, the
-            same for everyone, so that overlaps are found by looking the keys of other rows up in it).
-        numbered: the rows had no ids; only an identical table is then recognised.
-    """
-
-    hash: str
-    rows: int
-    sketch: NDArray[np.uint64]
-    numbered: bool = False
-
-    @classmethod
-    def from_scores(cls, scores: Scores) -> FittedOn:
-        """Return the record of the rows of some scores."""
-        keys = np.sort(scores.id_keys())
-        return cls(digest(keys), len(scores), keys[:SKETCH_SIZE], scores.numbered)
-
-    def shared_rows(self, scores: Scores) -> NDArray[np.int64]:
-        """Return the rows of other scores that are known to have been fitted on.
-
-        Complete up to `SKETCH_SIZE` fitted rows. Beyond, m rows shared out of n are missed with probability
-        (1 - SKETCH_SIZE / n)^m: with 16,000 rows fitted on, 100 shared ones escape once in 700.
-        """
-        if scores.numbered != self.numbered:
-            return np.zeros(0, dtype=np.int64)
-        keys = scores.id_keys()
-        if self.numbered:
-            return np.arange(len(keys) if digest(keys) == self.hash else 0)
-        return np.flatnonzero(np.isin(keys, self.sketch))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -86,6 +38,13 @@ class DecisionRule:
         method: how thresholds were fitted: "exact" or "shrunk".
         class_offsets: for exclusive classes, what is added to the log-probabilities before the largest is taken, shape
             (classes,); None for the plain argmax.
+        cut_points: for ordinal classes, ascending cuts of the expected grade (sum of grade index times probability),
+            shape (classes - 1,); the grade is the number of cuts at or below it. None otherwise.
+        interval_low: lower end of the 95 % bootstrap interval of each threshold (offset, cut point), of their shape.
+        interval_high: upper end.
+        corrected_values: `fitted_values` without their optimism (cross-fitted), shape (classes,).
+        fitted_overall: the objective where it is one number for all classes together (micro-F1, offsets, cut points).
+        corrected_overall: the same without its optimism.
     """
 
     task: str
@@ -100,6 +59,12 @@ class DecisionRule:
     notes: tuple[str, ...] = ()
     method: str = "exact"
     class_offsets: Floats | None = None
+    cut_points: Floats | None = None
+    interval_low: Floats | None = None
+    interval_high: Floats | None = None
+    corrected_values: Floats | None = None
+    fitted_overall: float | None = None
+    corrected_overall: float | None = None
 
     def __str__(self) -> str:
         return "\n".join(self.sentences())
@@ -117,6 +82,9 @@ class DecisionRule:
         """
         self._check_classes(scores)
         natural = scores.shifted(self.log_odds_shift)
+        if self.cut_points is not None:
+            grades = natural.probabilities() @ np.arange(len(self.classes), dtype=np.float64)
+            return Decisions(natural, np.searchsorted(self.cut_points, grades, side="right"))
         if self.thresholds is None:
             offsets = 0.0 if self.class_offsets is None else self.class_offsets
             return Decisions(natural, (natural.log_values() + offsets).argmax(axis=1))
@@ -159,17 +127,23 @@ class DecisionRule:
         fitted = self.fitted_on
         return {
             "format": "equipoise decision rule",
-            "version": 1,
+            "version": VERSION,
             "task": self.task,
             "classes": list(self.classes),
             "maximize": self.maximize,
             "method": self.method,
             "thresholds": _plain(self.thresholds),
             "class_offsets": _plain(self.class_offsets),
+            "cut_points": _plain(self.cut_points),
+            "interval_low": _plain(self.interval_low),
+            "interval_high": _plain(self.interval_high),
             "log_odds_shift": _plain(self.log_odds_shift),
             "positives": _plain(self.positives),
             "negatives": _plain(self.negatives),
             "fitted_values": _plain(self.fitted_values),
+            "corrected_values": _plain(self.corrected_values),
+            "fitted_overall": self.fitted_overall,
+            "corrected_overall": self.corrected_overall,
             "fitted_on": None
             if fitted is None
             else {
@@ -199,90 +173,6 @@ class DecisionRule:
                 f"{scores.task} with "
                 f"{listed(scores.classes)}. Use a rule fitted on scores of the same classes in the same order."
             )
-
-
-def fit_decision(
-    scores: Scores,
-    maximize: str = "f1",
-    *,
-    log_odds_shift: Any = None,
-    empty: str = "error",
-    method: str = "exact",
-) -> DecisionRule:
-    """Return a rule fitted on scores of the validation role.
-
-    Binary and multilabel: for each class the threshold that maximises the objective, by exact search over all distinct
-    scores (see `fit_threshold`). Multiclass and ordinal: the most likely class, after the shift; multiclass with
-    ``method="shrunk"`` leans towards rare classes as far as validation shows it to pay (see `fit_leaning`).
-
-    Args:
-        scores: of the validation role.
-        maximize: "f1", "balanced_accuracy" or "youden".
-        log_odds_shift: shape (classes,), as `Ledger.log_odds_shift`: what the corrections in training added to the
-            log-odds. It is subtracted, so that probabilities are those at natural prevalence. None: nothing was added.
-        empty: what to do about a class without a known positive (or negative): "error", or "never" to predict it never
-            (a class without negatives: always) and note it.
-        method: "exact" takes the best cut on these rows; "shrunk" its mean over 100 bootstrap samples (of groups, where
-            there are any), drawn to the threshold that the probabilities promise where positives are few (see
-            `decision/shrinkage.py`): steadier with less than a few hundred positives.
-
-    Raises:
-        ArgumentError: another role than validation, an unknown objective, or a shift of the wrong shape.
-        DataError: a class without positives or negatives, unless told what to do about it.
-
-    Example:
-        >>> scores = Scores(labels=[0, 0, 1, 1], values=[0.1, 0.2, 0.8, 0.9], kind="probabilities", ids=list("abcd"),
-        ...                 role="validation", classes=["Mass"])
-        >>> rule = fit_decision(scores)
-        >>> rule.thresholds.round(6), rule.apply(scores).predictions
-        (array([0.5]), array([0, 0, 1, 1], dtype=int8))
-    """
-    check_one_of(maximize, OBJECTIVES, argument="maximize", function="fit_decision")
-    check_one_of(method, METHODS, argument="method", function="fit_decision")
-    check_one_of(empty, ("error", "never"), argument="empty", function="fit_decision")
-    if scores.role != "validation":
-        raise ArgumentError(
-            f"A rule is fitted on the validation role only; these scores are of the role {scores.role}. "
-            'Pass validation scores (if these rows were held out for that, declare role="validation").'
-        )
-    shift = check_shift(log_odds_shift, len(scores.classes))
-    natural, truth = scores.shifted(shift), scores.table()
-    positives = (truth == 1).sum(axis=0)
-    negatives = (truth == 0).sum(axis=0)
-    common: dict[str, Any] = {
-        "task": scores.task,
-        "classes": scores.classes,
-        "log_odds_shift": shift,
-        "positives": positives,
-        "negatives": negatives,
-        "fitted_on": FittedOn.from_scores(scores),
-    }
-    if scores.exclusive:
-        if method == "shrunk" and scores.task == "multiclass" and positives.any():
-            common["class_offsets"] = fit_leaning(natural.labels, natural.log_values(), maximize)[1]
-        return DecisionRule(maximize="argmax", method=method, thresholds=None, **common)
-    probabilities = natural.probability_table()
-    resamples = None
-    if method == "shrunk":
-        resamples = draw_resamples(scores.id_keys() if scores.groups is None else hash_ids(scores.groups))
-    fitted, notes = [], []
-    for index, name in enumerate(scores.classes):
-        labels, values = truth[:, index], probabilities[:, index]
-        ranked = rank_class(labels, values)
-        one = _fit_class(ranked, name, maximize, empty)
-        if resamples is not None and ranked.positives * ranked.negatives > 0:
-            one, calibrated = shrunk_threshold(labels, values, resamples, maximize)
-            notes += [] if calibrated else [_NOT_CALIBRATED.format(name=name, share=ranked.positives)]
-        fitted.append(one)
-        notes += _class_notes(one, ranked, name)
-    return DecisionRule(
-        maximize=maximize,
-        method=method,
-        thresholds=np.array([one.threshold for one in fitted]),
-        fitted_values=np.array([one.value for one in fitted]),
-        notes=tuple(notes),
-        **common,
-    )
 
 
 def fixed_rule(scores: Scores, thresholds: Any, *, log_odds_shift: Any = None) -> DecisionRule:
@@ -352,35 +242,6 @@ def check_shift(log_odds_shift: Any, count: int) -> Floats:
             "Pass ledger.log_odds_shift of the same classes."
         )
     return shift
-
-
-def _fit_class(ranked: RankedClass, name: str, maximize: str, empty: str) -> FittedThreshold:
-    if ranked.positives * ranked.negatives > 0:
-        return best_threshold(ranked, maximize)
-    missing = "positive" if ranked.positives == 0 else "negative"
-    if empty == "error":
-        raise DataError(
-            f'class "{name}": no {missing} among the {ranked.positives + ranked.negatives:.0f} known labels of the '
-            "validation role, so no threshold can be fitted. Leave the class out, put some of its cases into the "
-            'validation role, or accept that it is never predicted with empty="never" (command line: --empty never).'
-        )
-    threshold = NEVER if missing == "positive" else ALWAYS
-    return FittedThreshold(threshold, float("nan"), ranked.positives, ranked.negatives)
-
-
-def _class_notes(fitted: FittedThreshold, ranked: RankedClass, name: str) -> list[str]:
-    if fitted.positives == 0 or fitted.negatives == 0:
-        missing, said = ("positive", "never") if fitted.positives == 0 else ("negative", "always")
-        return [f"{name} has no known {missing} in the validation role: it is {said} predicted."]
-    notes = []
-    if len(ranked.values) == 1:
-        notes.append(f"{name} has the same score in every row: no threshold can tell its cases apart.")
-    elif fitted.threshold in (ALWAYS, NEVER):
-        said = "never" if fitted.threshold == NEVER else "always"
-        notes.append(f"{name} does not rank: predicting it {said} was as good as any threshold.")
-    if fitted.positives < _FEW:
-        notes.append(f"The threshold of {name} rests on {fitted.positives:.0f} positives only: expect it to move.")
-    return notes
 
 
 def _plain(values: NDArray | None) -> list[float | int | None] | None:
