@@ -12,7 +12,7 @@ from equipoise.decision.offsets import fit_leaning
 from equipoise.decision.rule import DecisionRule, check_shift
 from equipoise.decision.shrinkage import draw_resamples, shrunk_threshold
 from equipoise.decision.thresholds import ALWAYS, METHODS, NEVER, OBJECTIVES, FittedThreshold, best_threshold
-from equipoise.metrics.ranking import RankedClass, rank_class
+from equipoise.metrics.ranking import RankedClass, rank_classes
 from equipoise.scores import Scores
 from equipoise.scores.ids import hash_ids
 
@@ -88,12 +88,10 @@ def fit_decision(
     if method == "shrunk":
         resamples = draw_resamples(scores.id_keys() if scores.groups is None else hash_ids(scores.groups))
     fitted, notes = [], []
-    for index, name in enumerate(scores.classes):
-        labels, values = truth[:, index], probabilities[:, index]
-        ranked = rank_class(labels, values)
+    for index, (name, ranked) in enumerate(zip(scores.classes, rank_classes(truth, probabilities), strict=True)):
         one = _fit_class(ranked, name, maximize, empty)
         if resamples is not None and ranked.positives * ranked.negatives > 0:
-            one, calibrated = shrunk_threshold(labels, values, resamples, maximize)
+            one, calibrated = shrunk_threshold(truth[:, index], probabilities[:, index], resamples, maximize)
             notes += [] if calibrated else [_NOT_CALIBRATED.format(name=name, share=ranked.positives)]
         fitted.append(one)
         notes += _class_notes(one, ranked, name)
@@ -126,7 +124,7 @@ def _class_notes(fitted: FittedThreshold, ranked: RankedClass, name: str) -> lis
         missing, said = ("positive", "never") if fitted.positives == 0 else ("negative", "always")
         return [f"{name} has no known {missing} in the validation role: it is {said} predicted."]
     notes = []
-    if len(ranked.values) == 1:
+    if ranked.lowest == ranked.highest:
         notes.append(f"{name} has the same score in every row: no threshold can tell its cases apart.")
     elif fitted.threshold in (ALWAYS, NEVER):
         said = "never" if fitted.threshold == NEVER else "always"

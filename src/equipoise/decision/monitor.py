@@ -11,7 +11,7 @@ from equipoise.decision.thresholds import objective_at_cuts
 from equipoise.metrics.agreement import quadratic_kappa
 from equipoise.metrics.figures import entry_losses
 from equipoise.metrics.outcomes import divide
-from equipoise.metrics.ranking import RankedClass, rank_class
+from equipoise.metrics.ranking import RankedClass, rank_class, rank_classes
 from equipoise.scores import Scores
 
 # Name -> what it is.
@@ -84,7 +84,7 @@ def _sorted_classes(name: str, scores: Scores) -> list[RankedClass]:
     truth, values = scores.table(), scores.ranking_table()
     if name.startswith("micro_"):
         return [rank_class(truth.ravel(), values.ravel())]
-    return [rank_class(truth[:, index], values[:, index]) for index in range(truth.shape[1])]
+    return rank_classes(truth, values)
 
 
 def _of_class(name: str, ranked: RankedClass) -> float:

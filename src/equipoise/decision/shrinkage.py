@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._arrays import Floats
-from equipoise.decision.thresholds import OBJECTIVES, FittedThreshold, objective_at_cuts
-from equipoise.metrics.ranking import RankedClass, rank_class
+from equipoise.decision.thresholds import OBJECTIVES, FittedThreshold
+from equipoise.metrics.ranking import rank_class
 from equipoise.scores.record import logit, sigmoid
 
 RESAMPLES = 100
@@ -95,8 +95,9 @@ def shrunk_threshold(
     share = ranked.positives / (ranked.positives + PRIOR_POSITIVES) if calibrated else 1.0
     odds = float(_bounded(logit(np.asarray(PLUG_INS[maximize](values))))) if calibrated else 0.0
     threshold = float(sigmoid(np.asarray(share * searched + (1 - share) * odds)))
-    worth = _worth_at(ranked, threshold, maximize)
-    return FittedThreshold(threshold, worth, ranked.positives, ranked.negatives), calibrated
+    predicted, total = truth[values >= threshold], (ranked.positives, ranked.negatives)
+    worth = OBJECTIVES[maximize](predicted.sum(), len(predicted) - predicted.sum(), *total)
+    return FittedThreshold(threshold, float(worth), *total), calibrated
 
 
 def _searched_log_odds(truth: Floats, values: Floats, resamples: NDArray[np.int16], maximize: str) -> float:
@@ -116,11 +117,6 @@ def _searched_log_odds(truth: Floats, values: Floats, resamples: NDArray[np.int1
                 hit_worth = OBJECTIVES[maximize](hit, alarm, float(hit[-1]), float(alarm[-1]))
                 found.append(middles[np.argmax(hit_worth)])
     return float(np.mean(found))
-
-
-def _worth_at(ranked: RankedClass, threshold: float, maximize: str) -> float:
-    cut = int((ranked.values >= threshold).sum())
-    return float(objective_at_cuts(ranked, maximize)[cut])
 
 
 def _bounded(odds: Floats) -> Floats:

@@ -55,7 +55,10 @@ class FittedThreshold:
 
 
 def objective_at_cuts(ranked: RankedClass, maximize: str) -> Floats:
-    """Return the objective at each cut of a sorted class; cut k predicts the k highest distinct scores, from 0."""
+    """Return the objective at each cut of a sorted class: 0 predicts never, k from the k-th score of a positive up.
+
+    No cut between two positives is better than the one just below the higher of them.
+    """
     hits = np.concatenate(([0.0], ranked.true_positives))
     alarms = np.concatenate(([0.0], ranked.false_positives))
     return OBJECTIVES[maximize](hits, alarms, ranked.positives, ranked.negatives)
@@ -100,12 +103,13 @@ def best_threshold(ranked: RankedClass, maximize: str) -> FittedThreshold:
     """Return the best threshold of a class that is sorted by probability and has positives and negatives."""
     worth = objective_at_cuts(ranked, maximize)
     best = np.flatnonzero(worth == worth.max())
-    inner = best[(best > 0) & (best < len(ranked.values))]
+    inner = best[(best > 0) & np.isfinite(np.concatenate(([-np.inf], ranked.below)))[best]]
     if len(inner):
-        odds = logit(ranked.values)
+        above, below = ranked.values[inner - 1], ranked.below[inner - 1]
         with np.errstate(invalid="ignore"):
-            cut = int(inner[np.argmax(odds[inner - 1] - odds[inner])])
-        threshold = _between(ranked.values[cut - 1], ranked.values[cut])
+            widest = int(np.argmax(logit(above) - logit(below)))
+        cut = int(inner[widest])
+        threshold = _between(float(above[widest]), float(below[widest]))
     else:
         cut = int(best[0])
         threshold = NEVER if cut == 0 else ALWAYS

@@ -16,12 +16,21 @@ from equipoise.metrics.outcomes import (
     specificity_score,
 )
 from equipoise.metrics.probability import brier_loss, expected_calibration_error, log_loss
-from equipoise.metrics.ranking import RankedClass, auc_score, average_precision_score, rank_class
+from equipoise.metrics.ranking import (
+    OperatingPoints,
+    RankedClass,
+    auc_score,
+    average_precision_score,
+    operating_points,
+    rank_class,
+    rank_classes,
+)
 from equipoise.metrics.separation import ClassStatistics, auc_interval, class_statistics
 
 __all__ = [
     "ClassStatistics",
     "Figures",
+    "OperatingPoints",
     "Outcomes",
     "RankedClass",
     "accuracy_score",
@@ -39,9 +48,11 @@ __all__ = [
     "log_loss",
     "matthews_score",
     "measure",
+    "operating_points",
     "precision_score",
     "quadratic_kappa_score",
     "rank_class",
+    "rank_classes",
     "recall_score",
     "specificity_score",
 ]

@@ -16,7 +16,7 @@ from equipoise._tasks import is_exclusive
 from equipoise.metrics.agreement import matthews_of_margins, quadratic_kappa
 from equipoise.metrics.outcomes import Outcomes, divide
 from equipoise.metrics.probability import log_losses, squared_errors
-from equipoise.metrics.ranking import rank_class
+from equipoise.metrics.ranking import rank_class, rank_classes
 from equipoise.scores import Decisions, Scores
 
 RANKING = ("auc", "ap")
@@ -79,7 +79,7 @@ def entry_losses(scores: Scores) -> tuple[Floats, Floats]:
 def tally(scores: Scores, decisions: Decisions | None = None) -> Tallies:
     """Return the sums of a table of scores, without leading axes."""
     truth, values = scores.table(), scores.ranking_table()
-    ranked = [rank_class(truth[:, index], values[:, index]) for index in range(truth.shape[1])]
+    ranked = rank_classes(truth, values)
     pooled = ranked[0] if len(ranked) == 1 else rank_class(truth.ravel(), values.ravel())
     squared, logs = entry_losses(scores)
     outcomes = matches = disagreement = None

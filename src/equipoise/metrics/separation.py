@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from equipoise._arrays import Floats
 from equipoise.metrics.outcomes import divide
-from equipoise.metrics.ranking import rank_class
+from equipoise.metrics.ranking import rank_classes
 from equipoise.scores import Scores
 from equipoise.scores.record import logit
 
@@ -66,8 +66,7 @@ def class_statistics(scores: Scores, thresholds: Any = None) -> ClassStatistics:
     odds = scores.value_table() if scores.kind == "logits" and not scores.exclusive else _bounded_logit(probabilities)
     counts, hits = known.sum(axis=0), positive.sum(axis=0)
     means = [divide((odds * mask).sum(axis=0), mask.sum(axis=0)) for mask in (positive, known & ~positive)]
-    ranking = scores.ranking_table()
-    auc = np.array([rank_class(truth[:, index], ranking[:, index]).auc() for index in range(truth.shape[1])])
+    auc = np.array([one.auc() for one in rank_classes(truth, scores.ranking_table())])
     low, high = auc_interval(auc, hits, counts - hits)
     rate = np.full(len(scores.classes), np.nan)
     if thresholds is not None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from equipoise.evidence import MetricRow, MetricTable
     from equipoise.labels import Census
-    from equipoise.metrics import RankedClass
+    from equipoise.metrics import OperatingPoints, RankedClass
     from equipoise.scores import Scores
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -167,18 +167,18 @@ def _whole_epochs(axes: Axes) -> None:
 # --- decisions
 
 
-def draw_threshold(axes: Axes, ranked: RankedClass, chosen: float, name: str) -> None:
+def draw_threshold(axes: Axes, points: OperatingPoints, chosen: float, name: str) -> None:
     """F1, precision and recall of one class against the threshold, with the chosen one and 0.5."""
     from matplotlib.ticker import NullLocator
 
-    axes.set_title(f"{shown(name)}  ({ranked.positives:,.0f} positives)")
-    if not ranked.positives:
+    axes.set_title(f"{shown(name)}  ({points.positives:,.0f} positives)")
+    if not points.positives:
         _say(axes, "no positive: nothing to draw")
         return
-    keep = thinned(len(ranked.values))
-    cuts, hits, alarms = ranked.values[keep], ranked.true_positives[keep], ranked.false_positives[keep]
-    recall, precision = hits / ranked.positives, hits / (hits + alarms)
-    f1 = 2 * hits / (hits + alarms + ranked.positives)
+    keep = thinned(len(points.values))
+    cuts, hits, alarms = points.values[keep], points.true_positives[keep], points.false_positives[keep]
+    recall, precision = hits / points.positives, hits / (hits + alarms)
+    f1 = 2 * hits / (hits + alarms + points.positives)
     axes.plot(cuts, recall, color=GREEN, linewidth=1.3, label="recall")
     axes.plot(cuts, precision, color=ORANGE, linewidth=1.3, label="precision")
     axes.plot(cuts, f1, color=BLUE, linewidth=2.2, label="F1")
@@ -191,7 +191,7 @@ def draw_threshold(axes: Axes, ranked: RankedClass, chosen: float, name: str) ->
             textcoords="offset points", ha=place[0], va="top", fontsize=9, color=BLACK,
         )  # fmt: skip
     axes.set_xscale("log")
-    axes.set_xlim(max(1e-4, float(np.quantile(ranked.values, 0.02)) * 0.8), 1.0)
+    axes.set_xlim(max(1e-4, float(np.quantile(points.values, 0.02)) * 0.8), 1.0)
     axes.set_ylim(0, 1.02)
     axes.set_xlabel("threshold (dotted: 0.5)")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
@@ -214,8 +214,7 @@ def draw_precision_recall(axes: Axes, ranked: RankedClass, point: Point | None) 
     if math.isnan(value):
         _say(axes, "not evaluable")
         return
-    found = np.flatnonzero(np.diff(ranked.true_positives, prepend=0.0))  # average precision sums over these points
-    keep = found[thinned(len(found))]
+    keep = thinned(len(ranked.values))
     hits, alarms = ranked.true_positives[keep], ranked.false_positives[keep]
     recall = np.concatenate([[0.0], hits / ranked.positives])
     precision = hits / (hits + alarms)
@@ -234,10 +233,10 @@ def draw_roc(axes: Axes, ranked: RankedClass, point: Point | None) -> None:
     if math.isnan(value):
         _say(axes, "not evaluable")
         return
-    keep = thinned(len(ranked.values))
-    rates = [np.concatenate([[0.0], counts[keep]]) for counts in (ranked.false_positives, ranked.true_positives)]
+    alarms, hits = ranked.corners()
+    keep = thinned(len(alarms))
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1.0, linestyle=(0, (4, 2)))
-    axes.plot(rates[0] / ranked.negatives, rates[1] / ranked.positives, color=BLUE, linewidth=1.5)
+    axes.plot(alarms[keep] / ranked.negatives, hits[keep] / ranked.positives, color=BLUE, linewidth=1.5)
     _curve_notes(axes, f"AUC {value:.2f}", None if point is None else (point[2], point[0]), 0.16)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from equipoise._checks import ArgumentError
-from equipoise.metrics import rank_class
+from equipoise.metrics import operating_points, rank_class
 from equipoise.report import _panels as panels
 from equipoise.report._style import MOST_CLASSES, class_grid, house_style, new_figure, set_heading, shown
 
@@ -78,8 +78,8 @@ def plot_thresholds(scores: Scores, rule: DecisionRule) -> Figure:
     with house_style():
         figure, axes = class_grid(len(chosen), 3.6, 2.6, 3)
         for index, panel in zip(chosen, axes, strict=True):
-            ranked = rank_class(truth[:, index], probabilities[:, index])
-            panels.draw_threshold(panel, ranked, float(rule.thresholds[index]), scores.classes[index])
+            points = operating_points(truth[:, index], probabilities[:, index])
+            panels.draw_threshold(panel, points, float(rule.thresholds[index]), scores.classes[index])
         for panel in axes:  # a class that cannot be judged has nothing to explain
             if panel.get_legend_handles_labels()[0]:
                 panel.legend(loc="best", handlelength=1.6)
