@@ -132,7 +132,7 @@ def test_arrays_cannot_be_changed_behind_the_checks():
         ("id,group,role,y_a,p_a\n1,,test,0,1\n2,,train,0,1\n", 'holds the roles "test", "train"'),
         ("id,group,role,y,p_cat,p_dog\n1,,test,dgo,0.5,0.5\n", '"dgo" is not one of "cat", "dog". Did you mean "dog"?'),
         ("id,group,role,y_a,p_a\n1,,testing,0,1\n", "must be one of"),
-        ("id,group,role,y_a,p_a\n1,,test,0,1\n1,,test,0,1\n", 'rows 0 and 1 have the same id "1"'),
+        ("id,group,role,y_a,p_a\n1,,test,0,1\n1,,test,0,1\n", 'row 2, column "id": the id "1" is also that of row 1'),
     ],
 )
 def test_bad_files_name_place_and_remedy(tmp_path, text, message):

@@ -1,4 +1,4 @@
-"""What `decide` and `evaluate` share: where scores come from, and how long tables are printed."""
+"""What the commands that read scores share: where the scores come from, and what the columns of a file are."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from typing import Annotated
 
 import typer
 
-from equipoise._checks import DataError
+from equipoise._checks import ArgumentError, DataError
+from equipoise.cli._options import columns, console
 from equipoise.scores import Scores, read_scores
 
 ScoresArgument = Annotated[
     Path,
     typer.Argument(
         help="A run folder, or a CSV, TSV or Parquet file with columns id, group, y_<class> and p_<class> "
-        "(probabilities) or z_<class> (logits).",
+        "(probabilities) or z_<class> (logits); other columns are named with --labels, --scores and --kind.",
         show_default=False,
     ),
 ]
@@ -34,19 +35,68 @@ ScoreTaskOption = Annotated[
 ]
 
 
+ScoreLabelsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--labels", "--label",
+        help="Label columns, comma-separated: one per score column, or the one that holds the name of the class. "
+        'Default: y_<class>, or y. "none": the labels are unknown.',
+    ),
+]  # fmt: skip
+ScoreValuesOption = Annotated[
+    str | None,
+    typer.Option("--scores", "--score", help="Score columns, comma-separated. Default: all p_<class> or z_<class>."),
+]
+KindOption = Annotated[
+    str | None,
+    typer.Option("--kind", help="probabilities or logits, where the names of the score columns do not say it."),
+]
+ScorePositiveOption = Annotated[
+    str | None, typer.Option("--positive", help="Which label is positive, where 0/1 or no/yes does not say.")
+]
+ScoreClassesOption = Annotated[
+    str | None,
+    typer.Option("--classes", help="Names of the classes, comma-separated, in the order of the score columns."),
+]
+
+
 def load_scores(
-    path: Path, *, role: str | None, usual: str, task: str | None, ids: str | None, groups: str | None
+    path: Path,
+    *,
+    role: str | None,
+    usual: str,
+    task: str | None,
+    ids: str | None,
+    groups: str | None,
+    labels: str | None = None,
+    values: str | None = None,
+    kind: str | None = None,
+    positive: str | None = None,
+    classes: str | None = None,
 ) -> Scores:
-    """Return the scores of a file, or of a run folder (there of the role `usual` unless told otherwise)."""
+    """Return the scores of a file, or of a run folder (there of the role `usual` unless told otherwise).
+
+    What was inferred from the file, and what in it looks odd, is said on standard error.
+    """
     if not path.is_dir():
-        return read_scores(path, role=role, task=task, ids=ids, groups=groups, prefer=usual)
+        found = read_scores(
+            path, role=role, task=task, ids=ids, groups=groups, prefer=usual, labels=columns(labels),
+            values=columns(values), kind=kind, positive=positive, classes=columns(classes),
+        )  # fmt: skip
+        for note in (*found.notes, *found.doubts()):
+            console(stderr=True).print(note)
+        return found
+    given = {"--labels": labels, "--scores": values, "--kind": kind, "--positive": positive, "--classes": classes}
+    if any(given.values()):
+        used = ", ".join(flag for flag, value in given.items() if value)
+        raise ArgumentError(f"{used}: a run folder says itself what its scores are. Leave that out, or give a file.")
     from equipoise.runs import Run
 
     run = Run.open(path)
-    found = run.scores_roles()
-    if (role or usual) not in found:
+    roles = run.scores_roles()
+    if (role or usual) not in roles:
         raise DataError(
-            f"{path} has no scores of the role {role or usual}; it has {', '.join(found) or 'none'}. "
+            f"{path} has no scores of the role {role or usual}; it has {', '.join(roles) or 'none'}. "
             "Finish the run, or choose one of those with --role."
         )
     return read_scores(run.scores_file(role or usual), role=role or usual)

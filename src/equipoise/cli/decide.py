@@ -8,11 +8,16 @@ import typer
 
 from equipoise.cli._options import JsonOption, OutOption, OverwriteOption, check_free, console, print_json, print_table
 from equipoise.cli._scores import (
+    KindOption,
     RoleOption,
+    ScoreClassesOption,
     ScoreGroupsOption,
     ScoreIdsOption,
+    ScoreLabelsOption,
+    ScorePositiveOption,
     ScoresArgument,
     ScoreTaskOption,
+    ScoreValuesOption,
     load_scores,
 )
 from equipoise.decision import DecisionRule, fit_decision, read_rule, write_rule
@@ -29,6 +34,11 @@ def decide(
     task: ScoreTaskOption = None,
     ids: ScoreIdsOption = None,
     groups: ScoreGroupsOption = None,
+    labels: ScoreLabelsOption = None,
+    values: ScoreValuesOption = None,
+    kind: KindOption = None,
+    positive: ScorePositiveOption = None,
+    classes: ScoreClassesOption = None,
     empty: Annotated[
         str, typer.Option("--empty", help="A class without a positive: error, or never (predict it never).")
     ] = "error",
@@ -41,7 +51,10 @@ def decide(
     A run folder keeps the shift back to natural prevalence that its own rule has.
     """
     check_free(out, overwrite, source=scores)
-    found = load_scores(scores, role=role, usual="validation", task=task, ids=ids, groups=groups)
+    found = load_scores(
+        scores, role=role, usual="validation", task=task, ids=ids, groups=groups, labels=labels, values=values,
+        kind=kind, positive=positive, classes=classes,
+    )  # fmt: skip
     shift = None
     if scores.is_dir() and (scores / "decision.json").exists():
         shift = read_rule(scores / "decision.json").log_odds_shift

@@ -20,11 +20,16 @@ from equipoise.cli._options import (
     print_table,
 )
 from equipoise.cli._scores import (
+    KindOption,
     RoleOption,
+    ScoreClassesOption,
     ScoreGroupsOption,
     ScoreIdsOption,
+    ScoreLabelsOption,
+    ScorePositiveOption,
     ScoresArgument,
     ScoreTaskOption,
+    ScoreValuesOption,
     load_scores,
 )
 from equipoise.decision import DecisionRule, fixed_rule, read_rule
@@ -48,6 +53,11 @@ def evaluate(
     task: ScoreTaskOption = None,
     ids: ScoreIdsOption = None,
     groups: ScoreGroupsOption = None,
+    labels: ScoreLabelsOption = None,
+    values: ScoreValuesOption = None,
+    kind: KindOption = None,
+    positive: ScorePositiveOption = None,
+    classes: ScoreClassesOption = None,
     replicates: Annotated[
         int | None,
         typer.Option(
@@ -63,7 +73,10 @@ def evaluate(
 ) -> None:
     """Judge scores with a decision rule: every metric with its interval, support and what could not be evaluated."""
     check_free(out, overwrite, source=scores)
-    found = load_scores(scores, role=role, usual="test", task=task, ids=ids, groups=groups)
+    found = load_scores(
+        scores, role=role, usual="test", task=task, ids=ids, groups=groups, labels=labels, values=values,
+        kind=kind, positive=positive, classes=classes,
+    )  # fmt: skip
     chosen = _rule(scores, rule, threshold, found)
     table = evaluate_scores(found, chosen, replicates=replicates, level=level, seed=seed)
     if out is not None:

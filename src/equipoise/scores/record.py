@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,13 +13,14 @@ from numpy.typing import NDArray
 from equipoise._arrays import Floats, RowIds
 from equipoise._checks import ArgumentError, DataError, check_one_of, listed
 from equipoise._tasks import is_exclusive
-from equipoise.scores.ids import digest, hash_ids
+from equipoise.scores._doubts import doubts_of
+from equipoise.scores.ids import digest, hash_ids, hash_rows
 
 KINDS = ("logits", "probabilities")
 ROLES = ("train", "validation", "test")
 TASKS = ("binary", "multilabel", "multiclass", "ordinal")
-_ROUNDING = 1e-6  # a float32 probability may miss [0, 1] by this much
-_SUM_ROUNDING = 1e-3  # and a row of them may miss a sum of one by this much
+ROUNDING = 1e-6  # a float32 probability may miss [0, 1] by this much
+SUM_ROUNDING = 1e-3  # and a row of them may miss a sum of one by this much
 
 
 @dataclasses.dataclass(frozen=True, eq=False, init=False, repr=False)
@@ -38,6 +40,7 @@ class Scores:
         task: inferred from the shapes when None (2-D labels: multilabel; 1-D labels and values: binary; 1-D labels and
             2-D values: multiclass). "ordinal" has to be said.
         numbered: True when `ids` are row numbers that mean nothing outside this table.
+        notes: sentences about what was inferred where the scores were read.
 
     Raises:
         ArgumentError: shapes, `kind`, `role`, `task` or `classes` that cannot be.
@@ -59,6 +62,7 @@ class Scores:
     groups: RowIds | None = None
     task: str = ""
     numbered: bool = False
+    notes: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -72,6 +76,7 @@ class Scores:
         groups: Any = None,
         task: str | None = None,
         numbered: bool = False,
+        notes: Sequence[str] = (),
     ) -> None:
         check_one_of(kind, KINDS, argument="kind", function="Scores")
         check_one_of(role, ROLES, argument="role", function="Scores")
@@ -91,6 +96,7 @@ class Scores:
             "groups": None if groups is None else _name_array(groups, "groups", rows),
             "task": resolved,
             "numbered": numbered or ids is None,
+            "notes": tuple(notes),
         }
         for name, value in fields.items():
             object.__setattr__(self, name, value)
@@ -175,21 +181,41 @@ class Scores:
 
     def id_keys(self) -> NDArray[np.uint64]:
         """Return a 64-bit key per row: of the id, or of the contents of the row where rows are only numbered."""
-        if not self.numbered:
-            return hash_ids(self.ids)
-        rows = np.column_stack([self.labels.reshape(len(self), -1), self.value_table()])
-        return hash_ids(np.array([row.tobytes().hex() for row in np.round(rows, 12)], dtype=object))
+        return self._keys
+
+    @functools.cached_property
+    def _keys(self) -> NDArray[np.uint64]:
+        if self.numbered:
+            keys = hash_rows(np.column_stack([self.labels.reshape(len(self), -1), self.value_table()]))
+        else:
+            keys = hash_ids(self.ids)
+        keys.flags.writeable = False
+        return keys
 
     @property
     def hash(self) -> str:
         """A short name of the set of ids (of the contents, where rows are only numbered); order does not matter."""
         return digest(self.id_keys())
 
+    def doubts(self) -> tuple[str, ...]:
+        """Return sentences on what is allowed and looks odd.
+
+        Constant scores, logits that look like probabilities, classes without a positive, a negative or a label.
+
+        Example:
+            >>> Scores(labels=[0, 1], values=[0.5, 0.5], kind="logits", ids=["a", "b"], role="test",
+            ...        classes=["Mass"]).doubts()[0]
+            'All logits lie in [0, 1]. If they are probabilities, say so: kind="probabilities".'
+        """
+        return doubts_of(self)
+
     def _replace(self, **changes: Any) -> Scores:
         """Return a copy with some fields changed, without checking again what did not change."""
         copy = object.__new__(Scores)
         for field in dataclasses.fields(self):
             object.__setattr__(copy, field.name, changes.get(field.name, getattr(self, field.name)))
+        if "_keys" in self.__dict__ and not self.numbered and "ids" not in changes:
+            copy.__dict__["_keys"] = self._keys
         return copy
 
 
@@ -281,7 +307,11 @@ def _float_array(values: Any, argument: str) -> Floats:
 def _name_array(names: Any, argument: str, rows: int) -> RowIds:
     array = np.asarray(names)
     if array.dtype.kind not in "iu":
-        array = np.array([str(one) for one in np.asarray(names, dtype=object).tolist()], dtype=object)
+        texts = np.asarray(names, dtype=object).tolist()
+        if set(map(type, texts)) - {str}:
+            texts = [str(one) for one in texts]
+        array = np.empty(len(texts), dtype=object)
+        array[:] = texts
     if array.shape != (rows,):
         raise ArgumentError(f"`{argument}` of Scores must name each of the {rows} rows; got shape {array.shape}.")
     return array
@@ -335,13 +365,14 @@ def _check_ids(ids: RowIds) -> None:
 
 def _check_labels(scores: Scores) -> None:
     highest = len(scores.classes) - 1 if scores.exclusive else 1
-    known = scores.labels[~np.isnan(scores.labels)]
-    if known.size and not (((known >= 0) & (known <= highest) & (known == np.floor(known))).all()):
+    labels = scores.labels
+    if highest == 1:
+        wrong = ~((labels == 0) | (labels == 1) | np.isnan(labels))
+    else:
+        wrong = ~(((labels >= 0) & (labels <= highest) & (labels == np.floor(labels))) | np.isnan(labels))
+    if wrong.any():
         allowed = "0, 1" if highest == 1 else f"an index from 0 to {highest}"
-        wrong = ~np.isnan(scores.labels) & ~(
-            (scores.labels >= 0) & (scores.labels <= highest) & (scores.labels == np.floor(scores.labels))
-        )
-        place, value = _first(scores, wrong, scores.labels)
+        place, value = _first(scores, wrong, labels)
         raise DataError(f"{place}: label {value:g} is not {allowed} or NaN (unknown). Correct it.")
 
 
@@ -355,8 +386,9 @@ def _checked_values(scores: Scores) -> Floats:
         )
     if scores.kind == "logits":
         return values
-    outside = (values < -_ROUNDING) | (values > 1 + _ROUNDING)
-    if outside.any():
+    low, high = float(values.min()), float(values.max())
+    if low < -ROUNDING or high > 1 + ROUNDING:
+        outside = (values < -ROUNDING) | (values > 1 + ROUNDING)
         place, value = _first(scores, outside, values)
         raise DataError(
             f"{place}: {value:g} is not a probability. "
@@ -364,15 +396,15 @@ def _checked_values(scores: Scores) -> Floats:
         )
     if scores.exclusive:
         sums = values.sum(axis=1)
-        if (np.abs(sums - 1) > _SUM_ROUNDING).any():
-            row = int(np.argmax(np.abs(sums - 1) > _SUM_ROUNDING))
+        if (np.abs(sums - 1) > SUM_ROUNDING).any():
+            row = int(np.argmax(np.abs(sums - 1) > SUM_ROUNDING))
             raise DataError(
                 f'scores row {row} (id "{scores.ids[row]}"): the probabilities of the classes sum to '
                 f"{sums[row]:.4g}, not "
                 "to 1. Pass probabilities of a softmax, or logits; for findings that can occur together the task is "
                 "multilabel."
             )
-    return np.clip(values, 0.0, 1.0)
+    return values if low >= 0 and high <= 1 else np.clip(values, 0.0, 1.0)
 
 
 def _first(scores: Scores, wrong: NDArray[np.bool_], values: Floats) -> tuple[str, float]:

@@ -1,27 +1,42 @@
 """Scores as Parquet and CSV.
 
 Columns: ``id``, ``group``, ``role``, ``task``; labels in ``y_<class>`` (0, 1, empty = unknown), or for exclusive
-    classes the
-name of the class in ``y``; values in ``p_<class>`` (probabilities) or ``z_<class>`` (logits). A ``group`` column
-without a single entry declares that rows are independent; ``--groups none`` does so where there is no such column.
+classes the name of the class in ``y``; values in ``p_<class>`` (probabilities) or ``z_<class>`` (logits). A ``group``
+column without a single entry declares that rows are independent; ``--groups none`` does so where there is no such
+column. Files of other programs call their columns otherwise: they are named one by one.
 """
 
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from equipoise._checks import ArgumentError, DataError, check_one_of, listed, nearest
+from equipoise._checks import ArgumentError, DataError, check_one_of
 from equipoise._files import write_bytes
+from equipoise._tasks import is_exclusive
+from equipoise.labels.table import open_table
+from equipoise.scores._layout import find_layout
+from equipoise.scores._rows import (
+    check_role,
+    choose_role,
+    group_array,
+    id_array,
+    label_array,
+    name_column,
+    read_rows,
+    task_column,
+    usual_task,
+    value_array,
+)
 from equipoise.scores.record import ROLES, TASKS, Scores
 
 if TYPE_CHECKING:
     import polars as pl
 
-_PREFIXES = {"p_": "probabilities", "z_": "logits"}
 _PARQUET = (".parquet", ".pq")
 
 
@@ -93,219 +108,74 @@ def read_scores(
     ids: str | None = None,
     groups: str | None = None,
     prefer: str | None = None,
+    labels: str | Sequence[str] | None = None,
+    values: str | Sequence[str] | None = None,
+    kind: str | None = None,
+    positive: str | None = None,
+    classes: Sequence[str] | None = None,
 ) -> Scores:
-    """Read scores of any model from CSV (gz too), TSV or Parquet.
+    r"""Read scores of any model from CSV (gz too), TSV or Parquet; what was inferred is said in ``scores.notes``.
 
-    The values are probabilities in columns ``p_<class>``, or logits in ``z_<class>``; it is never guessed from the
-    numbers. Labels are in ``y_<class>``, or for exclusive classes by name in ``y``.
+    Nothing is guessed from the numbers. The names say it (``p_<class>`` holds probabilities, ``z_<class>`` logits,
+    ``y_<class>`` labels, ``y`` the name of the class), or the arguments do. Row numbers in messages count data rows
+    from 1.
 
     Args:
         path: the file.
         role: which rows to take where a column ``role`` has several; what the rows are where there is no such column.
-        task: needed where it does not follow from the columns (``y`` alone is read as multiclass; say "ordinal").
+        task: needed where it does not follow from the columns (one column of classes is read as multiclass; say
+            "ordinal" for grades).
         ids: column that names each row, default ``id``; "none" declares that there are no ids.
         groups: column of the patient, default ``group``; "none" declares that rows are independent.
         prefer: the role to take where the file has several and `role` does not choose.
+        labels: label columns: one per score column in the same order, or one that holds the name of the class;
+            "none" declares that the labels are unknown. Default: ``y`` or ``y_<class>``.
+        values: score columns. Default: all ``p_<class>`` or ``z_<class>``.
+        kind: "probabilities" or "logits", where the names of the score columns do not say it.
+        positive: the label that is positive, where that is not plain from 0/1, no/yes and the like; every other label
+            is negative, and an empty cell unknown.
+        classes: names of the classes, in the order of the score columns. Default: from the names of the columns.
 
     Raises:
         DataError: the file cannot be used; the message has row, column and remedy.
-        ArgumentError: `role` or `task` is none of those allowed, or has to be given.
+        ArgumentError: the arguments do not fit the file or each other, or one has to be given.
+
+    Example:
+        >>> import tempfile, pathlib
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = pathlib.Path(folder.name) / "xgboost.csv"
+        >>> _ = path.write_text("outcome,risk\nno,0.125\nyes,0.5\n,0.25\n")
+        >>> found = read_scores(path, labels="outcome", values="risk", kind="probabilities", role="test",
+        ...                     ids="none", groups="none")
+        >>> found.task, found.classes, found.labels.tolist(), found.values.tolist()
+        ('binary', ('outcome',), [0.0, 1.0, nan], [0.125, 0.5, 0.25])
+        >>> folder.cleanup()
     """
     if role is not None:
         check_one_of(role, ROLES, argument="role", function="read_scores")
     if task is not None:
         check_one_of(task, TASKS, argument="task", function="read_scores")
-    table = _read(Path(path))
-    table, found_role = _choose_role(table, role, prefer, path)
-    prefix, names = _value_columns(table, path)
-    found_task = task or _single(table, "task", path)
-    exclusive = "y" in table.columns
-    labels = _class_labels(table, names, path) if exclusive else _binary_labels(table, names, path)
-    values = np.column_stack([_numbers(table, f"{prefix}{name}", path, empty="score") for name in names])
-    if not exclusive and len(names) == 1 and found_task != "multilabel":
-        labels, values = labels[:, 0], values[:, 0]
-    id_column = _named_column(table, ids, "id", path)
-    group_column = _named_column(table, groups, "group", path)
+    source = open_table(path)
+    layout = find_layout(source, labels=labels, values=values, kind=kind, classes=classes, task=task, positive=positive)
+    check_role(source, role)
+    id_column, group_column = name_column(source, ids, "id"), name_column(source, groups, "group")
+    rows = read_rows(source, layout, names=[id_column, group_column], positive=positive)
+    rows, found_role = choose_role(rows, role, prefer)
+    found_task = task or task_column(rows) or usual_task(layout)
+    array, names, notes = label_array(rows, layout, positive)
+    numbers = value_array(rows, layout, exclusive=is_exclusive(found_task))
+    flat = found_task == "binary" and len(layout.values) == 1
     try:
         return Scores(
-            labels=labels,
-            values=values,
-            kind=_PREFIXES[prefix],
-            ids=None if id_column is None else _names(table, id_column, path),
-            groups=None if group_column is None else _groups(table, group_column, path),
+            labels=array[:, 0] if flat and array.ndim == 2 else array,
+            values=numbers[:, 0] if flat else numbers,
+            kind=layout.kind,
+            ids=None if id_column is None else id_array(rows, id_column),
+            groups=None if group_column is None else group_array(rows, group_column),
             role=found_role,
             classes=names,
             task=found_task,
+            notes=(*source.notes, *notes),
         )
-    except (ArgumentError, DataError) as error:
-        raise DataError(f"{path}: {error}") from error
-
-
-def _read(path: Path) -> pl.DataFrame:
-    import polars as pl
-
-    from equipoise.labels.table import open_table, read_table
-
-    if open_table(path).kind == "text":
-        return read_table(path)
-    try:
-        table = pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise DataError(f"{path} could not be read: {str(error).splitlines()[0]}. Write it again.") from error
-    if not table.height:
-        raise DataError(f"{path} has no rows. Check how it was written.")
-    return table
-
-
-def _choose_role(
-    table: pl.DataFrame, role: str | None, prefer: str | None, path: str | Path
-) -> tuple[pl.DataFrame, str]:
-    import polars as pl
-
-    if "role" not in table.columns:
-        if role is None:
-            raise ArgumentError(
-                f'{path} has no column "role". Say what its rows are: role="validation" or "test" (command '
-                f"line: --role)."
-            )
-        return table, role
-    present = table["role"].unique().drop_nulls().sort().to_list()
-    if role is None and prefer in present:
-        role = prefer
-    if role is None:
-        if len(present) != 1:
-            raise ArgumentError(
-                f"{path} holds the roles {listed(present)}. Choose one with role= (command line: --role)."
-            )
-        role = str(present[0])
-        check_one_of(role, ROLES, argument="role", function=f"column role of {path}")
-    chosen = table.filter(pl.col("role") == role)
-    if not chosen.height:
-        raise DataError(f'{path} has no row of role "{role}", only {listed(present)}. Choose one of those.')
-    return chosen, role
-
-
-def _single(table: pl.DataFrame, column: str, path: str | Path) -> str | None:
-    if column not in table.columns:
-        return None
-    present = table[column].unique().drop_nulls().to_list()
-    if len(present) != 1:
-        raise DataError(
-            f'{path}, column "{column}" must hold one value; got {listed(sorted(map(str, present)))}. Split the file.'
-        )
-    check_one_of(present[0], TASKS, argument=column, function=str(path))
-    return str(present[0])
-
-
-def _value_columns(table: pl.DataFrame, path: str | Path) -> tuple[str, list[str]]:
-    """Return the prefix of the score columns, and the classes in the order of those columns."""
-    found = {prefix: [name[2:] for name in table.columns if name.startswith(prefix)] for prefix in _PREFIXES}
-    if bool(found["p_"]) == bool(found["z_"]):
-        both = "both p_* and z_* columns" if found["p_"] else "no score columns"
-        raise DataError(
-            f"{path} has {both} (columns: {listed(table.columns)}). "
-            "Name probabilities p_<class>, or logits z_<class>; one kind only."
-        )
-    prefix = "p_" if found["p_"] else "z_"
-    names = found[prefix]
-    labelled = [name[2:] for name in table.columns if name.startswith("y_")]
-    if "y" in table.columns and labelled:
-        raise DataError(
-            f"{path} has a column y and columns y_*. Keep y for exclusive classes, or y_<class> for findings."
-        )
-    if "y" not in table.columns:
-        for name in (*names, *labelled):
-            if name not in labelled or name not in names:
-                missing = f"y_{name}" if name not in labelled else f"{prefix}{name}"
-                raise DataError(
-                    f'{path} has no column "{missing}".{nearest(missing, table.columns)} '
-                    "Each class needs a column of labels and a column of scores."
-                )
-    return prefix, names
-
-
-def _numbers(table: pl.DataFrame, column: str, path: str | Path, *, empty: str) -> np.ndarray:
-    """Return a column as float64; an empty cell is NaN where `empty` is "unknown", else an error that names the row."""
-    import polars as pl
-
-    cells = table[column]
-    numbers = cells.str.strip_chars().cast(pl.Float64, strict=False) if cells.dtype == pl.String else cells
-    if not numbers.dtype.is_numeric() and numbers.dtype not in (pl.Boolean, pl.Null):
-        raise DataError(f'{path}, column "{column}" holds {numbers.dtype}, not numbers. Write numbers.')
-    numbers = numbers.cast(pl.Float64)
-    lost = numbers.is_null() & cells.is_not_null()
-    if cells.dtype == pl.String:
-        lost = lost & (cells.str.strip_chars() != "")
-    if lost.any():
-        row = int(lost.arg_max() or 0)
-        raise DataError(f'{path} row {row + 1}, column "{column}": "{cells[row]}" is not a number. Correct the cell.')
-    if empty == "score" and numbers.has_nulls():
-        row = int(numbers.is_null().arg_max() or 0)
-        raise DataError(
-            f'{path} row {row + 1}, column "{column}": the score is missing. Fill it in or leave the row out.'
-        )
-    return numbers.fill_null(float("nan")).to_numpy()
-
-
-def _binary_labels(table: pl.DataFrame, names: list[str], path: str | Path) -> np.ndarray:
-    return np.column_stack([_numbers(table, f"y_{name}", path, empty="unknown") for name in names])
-
-
-def _class_labels(table: pl.DataFrame, names: list[str], path: str | Path) -> np.ndarray:
-    import polars as pl
-
-    cells = table["y"].cast(pl.String).str.strip_chars()
-    known = cells.is_not_null() & (cells != "")
-    wrong = known & ~cells.is_in(names)
-    if wrong.any():
-        row = int(wrong.arg_max() or 0)
-        raise DataError(
-            f'{path} row {row + 1}, column "y": "{cells[row]}" is not one of '
-            f"{listed(names)}.{nearest(cells[row], names)} "
-            "Write the name of a class, as in the score columns, or leave the cell empty where it is unknown."
-        )
-    index = {name: float(position) for position, name in enumerate(names)}
-    return np.array([index.get(cell, float("nan")) if cell else float("nan") for cell in cells.to_list()])
-
-
-def _named_column(table: pl.DataFrame, given: str | None, default: str, path: str | Path) -> str | None:
-    if given == "none":
-        return None
-    column = given or default
-    if column in table.columns:
-        return column
-    flag = f"{default}s"
-    raise DataError(
-        f'{path} has no column "{column}".{nearest(column, table.columns)} '
-        f"Name it with {flag}= (command line: --{flag} COLUMN), or declare that there is none: --{flag} none."
-    )
-
-
-def _names(table: pl.DataFrame, column: str, path: str | Path) -> np.ndarray:
-    import polars as pl
-
-    cells = table[column]
-    if cells.dtype.is_integer() and not cells.has_nulls():
-        return cells.cast(pl.Int64).to_numpy()
-    texts = cells.cast(pl.String)
-    empty = texts.is_null() | (texts == "")
-    if empty.any():
-        row = int(empty.arg_max() or 0)
-        raise DataError(f'{path} row {row + 1}, column "{column}" is empty. Name every row, or declare --ids none.')
-    return texts.to_numpy()
-
-
-def _groups(table: pl.DataFrame, column: str, path: str | Path) -> np.ndarray | None:
-    import polars as pl
-
-    texts = table[column].cast(pl.String)
-    empty = texts.is_null() | (texts == "")
-    if empty.all():
-        return None
-    if empty.any():
-        row = int(empty.arg_max() or 0)
-        raise DataError(
-            f'{path} row {row + 1}, column "{column}" is empty while other rows have a group. '
-            "Fill it in; a row of its own needs a group of its own."
-        )
-    return _names(table, column, path)
+    except ArgumentError as error:
+        raise DataError(f"{source.name}: {error}") from error
