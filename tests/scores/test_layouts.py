@@ -103,7 +103,7 @@ def test_labels_can_be_declared_unknown(read):
     ("header", "arguments", "message"),
     [
         ("outcome,risk", {"labels": "outcome", "values": "risk"}, 'hold probabilities or logits is never guessed'),
-        ("outcome,risk", {"labels": "outcom", "values": "risk", "kind": "logits"}, 'no column "outcom". Did you mean "outcome"?'),
+        ("outcome,risk", {"labels": "outcom", "values": "risk", "kind": "logits"}, '"outcom". Did you mean "outcome"?'),
         ("outcome,risk", {"labels": "outcome", "values": "outcome", "kind": "logits"}, "both labels and scores"),
         ("y_a,p_a", {"kind": "logits"}, "are probabilities by their names; kind says logits"),
         ("a,b,x", {"labels": ["a", "b"], "values": "x", "kind": "logits"}, "2 label columns"),
