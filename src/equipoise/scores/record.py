@@ -174,6 +174,10 @@ class Scores:
                 moved = self.values - shift.reshape(self.values.shape[1:])
         return self._replace(values=moved)
 
+    def with_values(self, values: Floats) -> Scores:
+        """Return the scores with other values of the same shape and kind; they are not checked again."""
+        return self._replace(values=values)
+
     def select(self, rows: Any) -> Scores:
         """Return the scores of some rows, chosen by a mask or by row numbers."""
         groups = None if self.groups is None else self.groups[rows]
