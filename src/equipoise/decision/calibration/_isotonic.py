@@ -13,9 +13,7 @@ from equipoise.metrics._arguments import known_rows
 _PASSES = 40  # runs pooled at once; what is left then (only for tables made to be hard) is pooled one by one
 
 
-def isotonic_regression(
-    labels: Any, values: Any, *, sample_weights: Any = None
-) -> tuple[Floats, Floats, Floats]:
+def isotonic_regression(labels: Any, values: Any, *, sample_weights: Any = None) -> tuple[Floats, Floats, Floats]:
     """Return the rising step function of a score that is nearest to the labels: lowest and highest score, and level.
 
     The levels minimise sum w (label - level)^2, and equally the log loss, over all functions that do not fall (Ayer et
@@ -74,14 +72,12 @@ def pool_violators(mass: Floats, hits: Floats) -> tuple[NDArray[np.int64], Float
     return _pool_one_by_one(starts, mass, hits)
 
 
-def _pool_one_by_one(
-    starts: NDArray[np.int64], mass: Floats, hits: Floats
-) -> tuple[NDArray[np.int64], Floats, Floats]:
+def _pool_one_by_one(starts: NDArray[np.int64], mass: Floats, hits: Floats) -> tuple[NDArray[np.int64], Floats, Floats]:
     pooled: list[tuple[int, float, float]] = []
-    for start, weight, found in zip(starts.tolist(), mass.tolist(), hits.tolist(), strict=True):
-        while pooled and pooled[-1][2] * weight >= found * pooled[-1][1]:
-            start, more, also = pooled.pop()
-            weight, found = weight + more, found + also
-        pooled.append((start, weight, found))
+    for block in zip(starts.tolist(), mass.tolist(), hits.tolist(), strict=True):
+        pooled.append(block)
+        while len(pooled) > 1 and pooled[-2][2] * pooled[-1][1] >= pooled[-1][2] * pooled[-2][1]:
+            _, weight, found = pooled.pop()
+            pooled[-1] = (pooled[-1][0], pooled[-1][1] + weight, pooled[-1][2] + found)
     columns = list(zip(*pooled, strict=True))
     return np.array(columns[0], dtype=np.int64), np.array(columns[1]), np.array(columns[2])

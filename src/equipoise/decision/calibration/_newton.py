@@ -75,7 +75,7 @@ def one_case_ridge(design: Floats, weights: Floats, *, plain: bool) -> Floats:
     if plain:
         return np.full(design.shape[1], RIDGE)
     share = weights / weights.sum()
-    return np.maximum(share @ np.square(design - share @ design) / 4, RIDGE)
+    return np.asarray(np.maximum(share @ np.square(design - share @ design) / 4, RIDGE))
 
 
 def logistic_loss(design: Floats, targets: Floats, weights: Floats, base: Floats | None = None) -> Loss:

@@ -36,20 +36,29 @@ def fit_softmax(
     2020, section 2 (temperature with offsets). Differs: log-probabilities instead of logits, so that a constant added
     to all logits of a row changes nothing.
     """
+    base, directions, start = softmax_directions(method, fitted)
     count = logs.shape[1]
-    slopes = _slope_directions(method, fitted)
+    ridge = np.full(len(start), RIDGE)
+    if not plain:
+        ridge[start == 1.0] = max(float(np.average(logs.var(axis=1), weights=weights)) / 4, RIDGE)
+    loss = softmax_loss(truth, logs, weights, base, directions)
+    found = base + directions @ minimise(loss, start, ridge=ridge)
+    return np.maximum(found[:count], FLATTEST), found[count:]
+
+
+def softmax_directions(method: str, fitted: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:
+    """Return base, directions and start: slopes and offsets are ``base + directions @ parameters``, slopes first.
+
+    At the start (slopes 1, then offsets 0) they are the identity.
+    """
+    count = len(fitted)
+    slopes = np.eye(count)[:, fitted] if method == "vector" else np.ones((count, 1))
     offsets = np.zeros((count, 0)) if method == "temperature" else _contrasts(fitted)
     directions = np.zeros((2 * count, slopes.shape[1] + offsets.shape[1]))
     directions[:count, : slopes.shape[1]] = slopes
     directions[count:, slopes.shape[1] :] = offsets
     start = np.concatenate([np.ones(slopes.shape[1]), np.zeros(offsets.shape[1])])
-    base = np.concatenate([np.ones(count) - slopes.sum(axis=1), np.zeros(count)])
-    ridge = np.full(len(start), RIDGE)
-    if not plain:
-        ridge[: slopes.shape[1]] = max(float(np.average(logs.var(axis=1), weights=weights)) / 4, RIDGE)
-    loss = softmax_loss(truth, logs, weights, base, directions)
-    found = base + directions @ minimise(loss, start, ridge=ridge)
-    return np.maximum(found[:count], FLATTEST), found[count:]
+    return np.concatenate([np.ones(count) - slopes.sum(axis=1), np.zeros(count)]), directions, start
 
 
 def softmax_loss(truth: NDArray[np.int64], logs: Floats, weights: Floats, base: Floats, directions: Floats) -> Loss:
@@ -79,13 +88,6 @@ def softmax_loss(truth: NDArray[np.int64], logs: Floats, weights: Floats, base: 
         return value, directions.T @ gradient, directions.T @ curvature @ directions
 
     return loss
-
-
-def _slope_directions(method: str, fitted: NDArray[np.bool_]) -> Floats:
-    """Return which slopes each parameter moves, shape (classes, parameters)."""
-    if method == "vector":
-        return np.eye(len(fitted))[:, fitted]
-    return np.ones((len(fitted), 1))
 
 
 def _contrasts(fitted: NDArray[np.bool_]) -> Floats:

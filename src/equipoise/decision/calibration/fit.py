@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -67,19 +68,20 @@ def fit_calibration(
     Source: Guo et al., ICML 2017; Platt 1999; Kull, Silva Filho and Flach, AISTATS 2017; Zadrozny and Elkan, KDD 2002.
 
     Example:
-        Of rows that are called one in ten, one in four is positive, of those called nine in ten, three in four: all log-
-        odds are twice what they should be.
+        Of rows that are called one in ten, one in four is positive, of those called nine in ten, three in four: all
+        log-odds are twice what they should be.
 
-        >>> scores = Scores(labels=[0, 0, 0, 1] * 10 + [0, 1, 1, 1] * 10, values=[0.1] * 40 + [0.9] * 40, classes=["Mass"],
-        ...                 kind="probabilities", ids=range(80), role="validation")
+        >>> scores = Scores(labels=[0, 0, 0, 1] * 10 + [0, 1, 1, 1] * 10, values=[0.1] * 40 + [0.9] * 40,
+        ...                 kind="probabilities", ids=range(80), role="validation", classes=["Mass"])
         >>> calibration = fit_calibration(scores, "temperature", smoothing="none")
         >>> calibration.slopes.round(3), calibration.apply(scores).values[[0, 79]].round(4)
         (array([[0.5, 0.5]]), array([0.25, 0.75]))
     """
-    _check_method(scores, method, smoothing, "fit_calibration")
+    check_method(scores, method, smoothing, "fit_calibration")
     weights = _row_weights(sample_weights, len(scores), "fit_calibration")
     chosen = enough_cases(scores, method, weights)
-    return fit_classes(scores, method, chosen, smoothing=smoothing, weights=weights)
+    fitted = fit_classes(scores, method, chosen, smoothing=smoothing, weights=weights)
+    return dataclasses.replace(fitted, notes=(*left_notes(scores, method, chosen), *fitted.notes))
 
 
 def cross_fit(
@@ -102,18 +104,29 @@ def cross_fit(
         ArgumentError: another role, method, or number of folds; fewer groups than folds.
 
     Example:
-        >>> scores = Scores(labels=[0, 0, 0, 1] * 10 + [0, 1, 1, 1] * 10, values=[0.1] * 40 + [0.9] * 40, classes=["Mass"],
-        ...                 kind="probabilities", ids=range(80), role="validation")
-        >>> bool((np.abs(cross_fit(scores, "temperature").values - scores.values) > 0.1).all())
+        >>> scores = Scores(labels=[0, 0, 0, 1] * 10 + [0, 1, 1, 1] * 10, values=[0.1] * 40 + [0.9] * 40,
+        ...                 kind="probabilities", ids=range(80), role="validation", classes=["Mass"])
+        >>> bool((np.abs(cross_fit(scores, "temperature").values - scores.values) > 0.05).all())
         True
     """
-    _check_method(scores, method, smoothing, "cross_fit")
-    weights = np.ones(len(scores))
-    chosen = enough_cases(scores, method, weights)
-    fold = deal_folds(scores, folds=folds, seed=seed)
-    odds = finite_odds(scores)
+    check_method(scores, method, smoothing, "cross_fit")
+    chosen = enough_cases(scores, method, np.ones(len(scores)))
+    return cross_fit_classes(scores, method, chosen, folds=folds, seed=seed, smoothing=smoothing)
+
+
+def cross_fit_classes(
+    scores: Scores,
+    method: str,
+    chosen: NDArray[np.bool_],
+    *,
+    folds: int = 5,
+    seed: int = 0,
+    smoothing: str = "one_case",
+) -> Scores:
+    """Return `cross_fit` of the chosen classes, whatever their number of cases; the others are left as they are."""
+    fold, odds = deal_folds(scores, folds=folds, seed=seed), finite_odds(scores).copy()
     for one in range(int(fold.max()) + 1):
-        fitted = fit_classes(scores, method, chosen, smoothing=smoothing, weights=weights * (fold != one))
+        fitted = fit_classes(scores, method, chosen, smoothing=smoothing, weights=(fold != one).astype(np.float64))
         odds[fold == one] = fitted.map_odds(odds[fold == one])
     return from_odds(scores, odds)
 
@@ -129,8 +142,8 @@ def deal_folds(scores: Scores, *, folds: int, seed: int) -> NDArray[np.int64]:
     keys, group = np.unique(names, return_inverse=True)
     if len(keys) < count:
         raise ArgumentError(
-            f"`folds` of cross_fit is {count}, but there are {len(keys)} {'rows' if scores.groups is None else 'groups'} "
-            "to deal. Pass fewer folds, or more rows."
+            f"`folds` of cross_fit is {count}, but there are {len(keys)} "
+            f"{'rows' if scores.groups is None else 'groups'} to deal. Pass fewer folds, or more rows."
         )
     positive = scores.table() == 1
     rarity = np.argsort(np.argsort(positive.sum(axis=0), kind="stable"), kind="stable")
@@ -144,8 +157,10 @@ def deal_folds(scores: Scores, *, folds: int, seed: int) -> NDArray[np.int64]:
 
 
 def enough_cases(scores: Scores, method: str, weights: Floats) -> NDArray[np.bool_]:
-    """Return which classes have positives and negatives enough for a method, shape (classes,). Rows of weight 0 do not
-    count; one temperature for all needs ten positives and ten negatives among all entries."""
+    """Return which classes have positives and negatives enough for a method, shape (classes,).
+
+    Rows of weight 0 do not count; one temperature for all needs ten positives and ten negatives among all entries.
+    """
     truth = scores.table()[weights > 0]
     positives, negatives = (truth == 1).sum(axis=0), (truth == 0).sum(axis=0)
     if scores.exclusive:
@@ -170,8 +185,9 @@ def fit_classes(
     """Return a calibration of the chosen classes, whatever their number of cases; the others are left as they are."""
     count, odds = len(scores.classes), finite_odds(scores)
     weights = np.ones(len(scores)) if weights is None else weights
-    slopes, offsets, notes = np.ones((count, 2)), np.zeros(count), _left_notes(scores, method, chosen)
+    slopes, offsets = np.ones((count, 2)), np.zeros(count)
     steps: list[Any] = [None] * count
+    notes: list[str] = []
     if scores.exclusive:
         rows = ~np.isnan(scores.labels) & (weights > 0)
         if chosen.any() and rows.any():
@@ -213,7 +229,8 @@ def _fit_each(
     return maps
 
 
-def _left_notes(scores: Scores, method: str, chosen: NDArray[np.bool_]) -> list[str]:
+def left_notes(scores: Scores, method: str, chosen: NDArray[np.bool_]) -> list[str]:
+    """Return a sentence for each class that is not chosen for lack of cases."""
     truth = scores.table()
     fewest = (FEWEST_EXCLUSIVE if scores.exclusive else FEWEST)[method]
     return [
@@ -244,7 +261,8 @@ def _row_weights(sample_weights: Any, rows: int, function: str) -> Floats:
     return weights
 
 
-def _check_method(scores: Scores, method: str, smoothing: str, function: str) -> None:
+def check_method(scores: Scores, method: str, smoothing: str, function: str) -> None:
+    """Raise `ArgumentError` unless scores can be calibrated by a method."""
     allowed = EXCLUSIVE_METHODS if scores.exclusive else METHODS
     check_one_of(method, allowed, argument="method", function=f"{function} (task {scores.task})")
     check_one_of(smoothing, SMOOTHINGS, argument="smoothing", function=function)

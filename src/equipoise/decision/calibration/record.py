@@ -116,8 +116,9 @@ class Calibration:
     def _of_class(self, index: int) -> str:
         low, high = self.slopes[index].tolist()
         offset = f", then {self.offsets[index]:+.3g}" if self.offsets[index] else ""
-        if self.steps is not None and self.steps[index] is not None:
-            return f"a rising function with {len(self.steps[index].odds)} corners{offset}"
+        steps = None if self.steps is None else self.steps[index]
+        if steps is not None:
+            return f"a rising function with {len(steps.odds)} corners{offset}"
         if low != high:
             return f"log-odds become {low:.3g} log p - {high:.3g} log(1 - p){offset}"
         kind = "log-probabilities" if self.task in ("multiclass", "ordinal") else "log-odds"
