@@ -30,6 +30,14 @@ def decide(
     method: Annotated[
         str, typer.Option("--method", help="exact, or shrunk: steadier thresholds where positives are few.")
     ] = "exact",
+    calibrate: Annotated[
+        str,
+        typer.Option(
+            "--calibrate",
+            help="none; auto, which calibrates the classes that a test shows to need it; or platt, beta, isotonic, "
+            "temperature, class_temperature; for exclusive classes temperature, temperature_bias, vector.",
+        ),
+    ] = "none",
     role: RoleOption = None,
     task: ScoreTaskOption = None,
     ids: ScoreIdsOption = None,
@@ -58,7 +66,7 @@ def decide(
     shift = None
     if scores.is_dir() and (scores / "decision.json").exists():
         shift = read_rule(scores / "decision.json").log_odds_shift
-    rule = fit_decision(found, maximize, log_odds_shift=shift, empty=empty, method=method)
+    rule = fit_decision(found, maximize, log_odds_shift=shift, empty=empty, method=method, calibrate=calibrate)
     if out is not None:
         write_rule(rule, out)
     if json:

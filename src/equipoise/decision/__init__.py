@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from equipoise.decision.calibration import Calibration, CalibrationNeed, calibration_need, cross_fit, fit_calibration
 from equipoise.decision.fit import fit_decision
 from equipoise.decision.fitted_on import FittedOn
 from equipoise.decision.monitor import MONITORS, higher_is_better, monitor_value
@@ -11,9 +12,14 @@ from equipoise.decision.thresholds import OBJECTIVES, FittedThreshold, fit_thres
 __all__ = [
     "MONITORS",
     "OBJECTIVES",
+    "Calibration",
+    "CalibrationNeed",
     "DecisionRule",
     "FittedOn",
     "FittedThreshold",
+    "calibration_need",
+    "cross_fit",
+    "fit_calibration",
     "fit_decision",
     "fit_threshold",
     "fixed_rule",

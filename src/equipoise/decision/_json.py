@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from equipoise._checks import DataError, listed, nearest
 from equipoise._tasks import is_exclusive
+from equipoise.decision.calibration._json import parse_calibration
 from equipoise.decision.thresholds import METHODS, NEVER, OBJECTIVES
 from equipoise.scores import TASKS
 
@@ -23,7 +24,15 @@ _KEYS = (
 )  # fmt: skip
 # Key -> what stands for it in a file of version 1, which did not have it.
 _SINCE_2: dict[str, Any] = dict.fromkeys(
-    ("cut_points", "interval_low", "interval_high", "corrected_values", "fitted_overall", "corrected_overall")
+    (
+        "cut_points",
+        "interval_low",
+        "interval_high",
+        "corrected_values",
+        "fitted_overall",
+        "corrected_overall",
+        "calibration",
+    )
 )
 _FITTED_KEYS = ("hash", "rows", "numbered", "sketch")
 
@@ -82,6 +91,7 @@ def parse_rule(data: Any) -> dict[str, Any]:
         "fitted_overall": _number(data, "fitted_overall"),
         "corrected_overall": _number(data, "corrected_overall"),
         "fitted_on": fitted_on,
+        "calibration": parse_calibration(data["calibration"], task, tuple(classes)),
         "notes": tuple(notes),
     }
 

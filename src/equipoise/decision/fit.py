@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from equipoise._checks import ArgumentError, DataError, check_one_of
+from equipoise.decision.calibration import calibrate_scores
 from equipoise.decision.fitted_on import FittedOn
 from equipoise.decision.offsets import fit_leaning
 from equipoise.decision.rule import DecisionRule, check_shift
@@ -30,6 +31,7 @@ def fit_decision(
     log_odds_shift: Any = None,
     empty: str = "error",
     method: str = "exact",
+    calibrate: str = "none",
 ) -> DecisionRule:
     """Return a rule fitted on scores of the validation role.
 
@@ -47,6 +49,9 @@ def fit_decision(
         method: "exact" takes the best cut on these rows; "shrunk" its mean over 100 bootstrap samples (of groups, where
             there are any), drawn to the threshold that the probabilities promise where positives are few (see
             `decision/shrinkage.py`): steadier with less than a few hundred positives.
+        calibrate: "none" takes probabilities as they are; "platt" or another method of `fit_calibration` fits that one
+            after the shift; "auto" fits one to the classes that `calibration_need` shows to need it, and says so in the
+            notes. Thresholds are then fitted on cross-fitted probabilities (`cross_fit`).
 
     Raises:
         ArgumentError: another role than validation, an unknown objective, or a shift of the wrong shape.
@@ -68,13 +73,15 @@ def fit_decision(
             'Pass validation scores (if these rows were held out for that, declare role="validation").'
         )
     shift = check_shift(log_odds_shift, len(scores.classes))
-    natural, truth = scores.shifted(shift), scores.table()
+    natural, calibration, said = calibrate_scores(scores.shifted(shift), calibrate)
+    truth = scores.table()
     positives = (truth == 1).sum(axis=0)
     negatives = (truth == 0).sum(axis=0)
     common: dict[str, Any] = {
         "task": scores.task,
         "classes": scores.classes,
         "log_odds_shift": shift,
+        "calibration": calibration,
         "positives": positives,
         "negatives": negatives,
         "fitted_on": FittedOn.from_scores(scores),
@@ -82,12 +89,13 @@ def fit_decision(
     if scores.exclusive:
         if method == "shrunk" and scores.task == "multiclass" and positives.any():
             common["class_offsets"] = fit_leaning(natural.labels, natural.log_values(), maximize)[1]
-        return DecisionRule(maximize="argmax", method=method, thresholds=None, **common)
+        return DecisionRule(maximize="argmax", method=method, thresholds=None, notes=said, **common)
     probabilities = natural.probability_table()
     resamples = None
     if method == "shrunk":
         resamples = draw_resamples(scores.id_keys() if scores.groups is None else hash_ids(scores.groups))
-    fitted, notes = [], []
+    fitted: list[FittedThreshold] = []
+    notes = list(said)
     for index, (name, ranked) in enumerate(zip(scores.classes, rank_classes(truth, probabilities), strict=True)):
         one = _fit_class(ranked, name, maximize, empty)
         if resamples is not None and ranked.positives * ranked.negatives > 0:

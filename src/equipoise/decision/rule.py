@@ -13,6 +13,7 @@ from equipoise._arrays import Floats
 from equipoise._checks import ArgumentError, DataError, listed
 from equipoise._files import read_json, write_json
 from equipoise.decision._json import VERSION, pack_keys, parse_rule
+from equipoise.decision.calibration.record import Calibration
 from equipoise.decision.fitted_on import FittedOn
 from equipoise.decision.thresholds import ALWAYS, NEVER
 from equipoise.scores import Decisions, Scores
@@ -20,7 +21,7 @@ from equipoise.scores import Decisions, Scores
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class DecisionRule:
-    """How scores become predictions: subtract the shift, then compare with a threshold per class (or take the argmax).
+    """How scores become predictions: take back the shift, calibrate, compare with a threshold per class (or argmax).
 
     Args:
         task: of the scores it is for.
@@ -45,6 +46,7 @@ class DecisionRule:
         corrected_values: `fitted_values` without their optimism (cross-fitted), shape (classes,).
         fitted_overall: the objective where it is one number for all classes together (micro-F1, offsets, cut points).
         corrected_overall: the same without its optimism.
+        calibration: applied after the shift, before thresholds; None where probabilities are taken as they are.
     """
 
     task: str
@@ -65,6 +67,7 @@ class DecisionRule:
     corrected_values: Floats | None = None
     fitted_overall: float | None = None
     corrected_overall: float | None = None
+    calibration: Calibration | None = None
 
     def __str__(self) -> str:
         return "\n".join(self.sentences())
@@ -81,7 +84,7 @@ class DecisionRule:
             ArgumentError: the scores are of another task or of other classes.
         """
         self._check_classes(scores)
-        natural = scores.shifted(self.log_odds_shift)
+        natural = self.natural(scores)
         if self.cut_points is not None:
             grades = natural.probabilities() @ np.arange(len(self.classes), dtype=np.float64)
             return Decisions(natural, np.searchsorted(self.cut_points, grades, side="right"))
@@ -90,6 +93,11 @@ class DecisionRule:
             return Decisions(natural, (natural.log_values() + offsets).argmax(axis=1))
         predictions = (natural.probability_table() >= self.thresholds).astype(np.int8)
         return Decisions(natural, predictions.reshape(natural.values.shape))
+
+    def natural(self, scores: Scores) -> Scores:
+        """Return the scores after shift and calibration: what thresholds are compared with."""
+        shifted = scores.shifted(self.log_odds_shift)
+        return shifted if self.calibration is None else self.calibration.apply(shifted)
 
     def check_unseen(self, scores: Scores) -> None:
         """Raise `ArgumentError` when some of the rows are known to be among those that the rule was fitted on."""
@@ -138,6 +146,7 @@ class DecisionRule:
             "interval_low": _plain(self.interval_low),
             "interval_high": _plain(self.interval_high),
             "log_odds_shift": _plain(self.log_odds_shift),
+            "calibration": None if self.calibration is None else self.calibration.to_dict(),
             "positives": _plain(self.positives),
             "negatives": _plain(self.negatives),
             "fitted_values": _plain(self.fitted_values),

@@ -261,6 +261,7 @@ class DecisionSettings(_Settings):
 
     maximize: Literal["f1", "balanced_accuracy", "youden"] = "f1"
     method: Literal["exact", "shrunk"] = "shrunk"  # shrunk: steadier thresholds where positives are few
+    calibration: Literal["none", "auto", "temperature"] = "none"  # those that every task has
 
 
 class Recipe(_Settings):

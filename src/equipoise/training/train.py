@@ -128,7 +128,13 @@ def _finish(run: Run, prepared: Prepared, members: Sequence[Trained]) -> None:
     validation, test = _validation_scores(prepared, members), _test_scores(prepared, members)
     write_scores(validation, run.scores_file("validation"))
     decision = prepared.recipe.decision
-    rule = fit_decision(validation, maximize=decision.maximize, method=decision.method, empty="never")
+    rule = fit_decision(
+        validation,
+        maximize=decision.maximize,
+        method=decision.method,
+        empty="never",
+        calibrate=decision.calibration,
+    )
     write_rule(rule, run.file("decision.json"))
     metrics: dict[str, Any] = {}
     if test is not None:
