@@ -34,9 +34,9 @@ from equipoise.report import (
     summarise,
     write_report,
 )
-from equipoise.report._panels import reliability_bins
 from equipoise.report._style import house_style, shown
 from equipoise.report.gain import threshold_gain
+from equipoise.report.reliability_plot import reliability_bins
 from equipoise.runs import Run
 from equipoise.scores import Scores
 
@@ -216,7 +216,7 @@ def test_single_figures(make_run: MakeRun) -> None:
         (plot_thresholds(test, view.rule), 3),
         (plot_precision_recall(test, view.rule), 3),
         (plot_roc(test), 3),
-        (plot_reliability(test), 1),
+        (plot_reliability(test), 2),
         (plot_learning_curves(view.events, view.census.classes), 3),
     ):
         assert len([axes for axes in figure.axes if axes.axison]) == panels
@@ -286,7 +286,7 @@ def test_figures_say_what_they_show(make_run: MakeRun) -> None:
     view = RunView.read(make_run(classes=[f"class {number}" for number in range(9)], rows=1500))
     overview = [axes.get_xlabel() for axes in plot_run(view).axes]
     assert "predicted probability (test role, all 9 classes together)" in overview
-    assert "dot: at the fitted threshold" in plot_roc(view.scores["test"], view.rule).get_suptitle()
+    assert "dot: where the rule predicts" in plot_roc(view.scores["test"], view.rule).get_suptitle()
     rates = plot_learning_curves(view.events, view.census.classes).axes[2]
     assert rates.get_legend().get_title().get_text() == "7 least predicted of 9"
 

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 from equipoise._lazy import load_late
 
 if TYPE_CHECKING:
+    from equipoise.report.curve_plots import plot_precision_recall as plot_precision_recall
+    from equipoise.report.curve_plots import plot_roc as plot_roc
     from equipoise.report.frontier_plot import plot_frontier as plot_frontier
     from equipoise.report.overview import plot_run as plot_run
     from equipoise.report.plots import plot_census as plot_census
     from equipoise.report.plots import plot_learning_curves as plot_learning_curves
-    from equipoise.report.plots import plot_precision_recall as plot_precision_recall
-    from equipoise.report.plots import plot_reliability as plot_reliability
-    from equipoise.report.plots import plot_roc as plot_roc
     from equipoise.report.plots import plot_thresholds as plot_thresholds
     from equipoise.report.preflight_plots import plot_preflight as plot_preflight
+    from equipoise.report.reliability_plot import plot_reliability as plot_reliability
     from equipoise.report.summary import next_steps as next_steps
     from equipoise.report.summary import summarise as summarise
     from equipoise.report.tables import census_table as census_table
@@ -35,10 +35,10 @@ _HOME = {
     "plot_census": "plots",
     "plot_frontier": "frontier_plot",
     "plot_learning_curves": "plots",
-    "plot_precision_recall": "plots",
+    "plot_precision_recall": "curve_plots",
     "plot_preflight": "preflight_plots",
-    "plot_reliability": "plots",
-    "plot_roc": "plots",
+    "plot_reliability": "reliability_plot",
+    "plot_roc": "curve_plots",
     "plot_run": "overview",
     "plot_thresholds": "plots",
     "run_table": "tables",

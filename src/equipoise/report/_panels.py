@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._tasks import is_exclusive
-from equipoise.labels._rates import wilson_interval
 from equipoise.report._style import (
     BLACK,
     BLUE,
@@ -32,12 +31,9 @@ if TYPE_CHECKING:
 
     from equipoise.evidence import MetricRow, MetricTable
     from equipoise.labels import Census
-    from equipoise.metrics import OperatingPoints, RankedClass
-    from equipoise.scores import Scores
+    from equipoise.metrics import OperatingPoints
 
 Floats: TypeAlias = NDArray[np.float64]
-Point: TypeAlias = tuple[float, float, float]  # recall, precision, false positive rate
-_BINS = 10
 
 
 def rarest(positives: NDArray[Any], most: int) -> list[int]:
@@ -173,7 +169,7 @@ def draw_threshold(axes: Axes, points: OperatingPoints, chosen: float, name: str
 
     axes.set_title(f"{shown(name)}  ({points.positives:,.0f} positives)")
     if not points.positives:
-        _say(axes, "no positive: nothing to draw")
+        say(axes, "no positive: nothing to draw")
         return
     keep = thinned(len(points.values))
     cuts, hits, alarms = points.values[keep], points.true_positives[keep], points.false_positives[keep]
@@ -198,55 +194,7 @@ def draw_threshold(axes: Axes, points: OperatingPoints, chosen: float, name: str
     axes.xaxis.set_minor_locator(NullLocator())  # minor ticks of many panels take longer to draw than all else
 
 
-def operating_point(truth: Floats, predicted: NDArray[np.bool_]) -> Point | None:
-    """Return recall, precision and false positive rate of a cut; None where one of them has no meaning."""
-    positives, negatives, called = float((truth == 1).sum()), float((truth == 0).sum()), float(predicted.sum())
-    if not positives * negatives * called:
-        return None
-    hits = float((predicted & (truth == 1)).sum())
-    return hits / positives, hits / called, (called - hits) / negatives
-
-
-def draw_precision_recall(axes: Axes, ranked: RankedClass, point: Point | None) -> None:
-    """Precision against recall of one class in steps, its prevalence, and the operating point."""
-    value = ranked.average_precision()
-    axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.02))
-    if math.isnan(value):
-        _say(axes, "not evaluable")
-        return
-    keep = thinned(len(ranked.values))
-    hits, alarms = ranked.true_positives[keep], ranked.false_positives[keep]
-    recall = np.concatenate([[0.0], hits / ranked.positives])
-    precision = hits / (hits + alarms)
-    prevalence = ranked.positives / (ranked.positives + ranked.negatives)
-    axes.axhline(prevalence, color=GREY, linewidth=1.0, linestyle=(0, (4, 2)))
-    axes.plot(recall, np.concatenate([precision[:1], precision]), drawstyle="steps-pre", color=BLUE, linewidth=1.5)
-    _curve_notes(
-        axes, f"AP {value:.2f}\nchance {prevalence:.2g}", None if point is None else (point[0], point[1]), 0.96
-    )
-
-
-def draw_roc(axes: Axes, ranked: RankedClass, point: Point | None) -> None:
-    """True against false positive rate of one class, chance, and the operating point."""
-    value = ranked.auc()
-    axes.set(xlabel="false positive rate", ylabel="recall", xlim=(-0.02, 1.02), ylim=(0, 1.02))
-    if math.isnan(value):
-        _say(axes, "not evaluable")
-        return
-    alarms, hits = ranked.corners()
-    keep = thinned(len(alarms))
-    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1.0, linestyle=(0, (4, 2)))
-    axes.plot(alarms[keep] / ranked.negatives, hits[keep] / ranked.positives, color=BLUE, linewidth=1.5)
-    _curve_notes(axes, f"AUC {value:.2f}", None if point is None else (point[2], point[0]), 0.16)
-
-
-def _curve_notes(axes: Axes, text: str, point: tuple[float, float] | None, height: float) -> None:
-    axes.text(0.97, height, text, transform=axes.transAxes, ha="right", va="top", fontsize=9, color=BLACK)
-    if point is not None:
-        axes.plot(*point, "o", color=RED, markersize=6.5, markeredgecolor="white", zorder=3)
-
-
-def _say(axes: Axes, text: str) -> None:
+def say(axes: Axes, text: str) -> None:
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=GREY)
 
 
@@ -312,44 +260,3 @@ def _draw_rule(axes: Axes, key: str, rows: Sequence[MetricRow], offset: float) -
         if not math.isnan(row.low):
             axes.plot([row.low, row.high], [place + offset] * 2, color=colour, linewidth=2.2, alpha=0.4)
         axes.plot(row.value, place + offset, marker, color=colour, markersize=size, **_EDGE[marker])
-
-
-def draw_reliability(axes: Axes, scores: Scores) -> None:
-    """Observed frequency against predicted probability, all classes pooled, in bins of equal expected positives."""
-    predicted, observed, low, high = reliability_bins(scores)
-    shows = observed > 0
-    floor = 0.5 * float(min(predicted.min(initial=1.0), observed[shows].min(initial=1.0)))
-    floor = 10 ** math.floor(math.log10(max(floor, 1e-6)))
-    axes.plot([floor, 1], [floor, 1], color=GREY, linewidth=1.0, linestyle=(0, (4, 2)), label="means what it says")
-    axes.vlines(predicted, np.maximum(low, floor), high, color=BLUE, alpha=0.4, linewidth=2.2)
-    axes.plot(predicted[shows], observed[shows], "o", color=BLUE, markersize=6, label="observed", clip_on=False)
-    axes.set(xscale="log", yscale="log", xlim=(floor, 1.05), ylim=(floor, 1.05))
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(lambda value, _: percent(value))
-    axes.set_title("Do probabilities mean what they say?")
-    pooled = f", all {len(scores.classes)} classes together" if len(scores.classes) > 1 else ""
-    axes.set(xlabel=f"predicted probability ({scores.role} role{pooled})", ylabel="observed share")
-    axes.legend(loc="upper left", handlelength=1.6)
-
-
-def reliability_bins(scores: Scores, bins: int = _BINS) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return mean predicted probability, observed frequency and its 95 % interval per bin, classes pooled.
-
-    Bins are cut so that each holds the same sum of predicted probabilities: with equal counts, nearly all bins of a
-    rare class would hold no positive.
-    """
-    truth, probabilities = scores.table().ravel(), scores.probability_table().ravel()
-    known = ~np.isnan(truth)
-    order = np.argsort(probabilities[known], kind="stable")
-    truth, probabilities = truth[known][order], probabilities[known][order]
-    expected = np.cumsum(probabilities)
-    if not len(expected) or expected[-1] <= 0:
-        empty = np.zeros(0)
-        return empty, empty, empty, empty
-    edges = np.searchsorted(expected, np.linspace(0, expected[-1], bins + 1)[1:-1])
-    starts = np.unique(np.concatenate([[0], edges]))
-    counts = np.diff(np.append(starts, len(truth)))
-    starts, counts = starts[counts > 0], counts[counts > 0]
-    hits = np.add.reduceat(truth, starts)
-    low, high = wilson_interval(hits, counts)
-    return np.add.reduceat(probabilities, starts) / counts, hits / counts, low, high

@@ -82,9 +82,22 @@ def class_grid(count: int, width: float, height: float, most_columns: int) -> tu
     return figure, list(axes.flat[:count])
 
 
+def class_head(axes: Axes, name: object, *lines: str) -> None:
+    """Name a panel after its class, with small lines of figures between the name and the drawing."""
+    axes.set_title(shown(name, 21), pad=8.0 + 10.5 * len(lines))
+    for place, line in enumerate(reversed(lines)):
+        axes.annotate(
+            line, (0.0, 1.0), xycoords="axes fraction", xytext=(0, 4 + 10.5 * place), textcoords="offset points",
+            ha="left", va="bottom", fontsize=8.5, color="#555555", annotation_clip=False,
+        )  # fmt: skip
+
+
 def set_heading(figure: Figure, text: str) -> None:
-    """Set the heading of a figure at its left edge."""
-    figure.suptitle(text, x=0.01, ha="left", fontsize=12.5, fontweight="bold")
+    """Set the heading of a figure at its left edge, in as many lines as its width asks for."""
+    import textwrap
+
+    lines = textwrap.wrap(text, max(20, int(9.2 * figure.get_figwidth())))
+    figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=12.5, fontweight="bold")
 
 
 def shown(name: object, most: int = 28) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from equipoise.report import _panels as panels
 from equipoise.report._style import MOST_CLASSES, house_style, new_figure, set_heading, shown
+from equipoise.report.reliability_plot import draw_reliability
 from equipoise.report.summary import headline
 from equipoise.report.view import RunView
 
@@ -33,7 +34,7 @@ def plot_run(run: Run | RunView) -> Figure:
         judged = view.natural("test") or view.natural("validation")
         _draw_or_say(axes[1, 0], judged is not None, "no scores yet")
         if judged is not None:
-            panels.draw_reliability(axes[1, 0], judged)
+            draw_reliability(axes[1, 0], judged)
         epochs = panels.epochs_of(view.events)
         _draw_or_say(axes[1, 1], bool(epochs), "no epoch was finished")
         if epochs:

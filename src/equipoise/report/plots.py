@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from equipoise._checks import ArgumentError
-from equipoise.metrics import operating_points, rank_class
+from equipoise.metrics import operating_points
 from equipoise.report import _panels as panels
-from equipoise.report._style import MOST_CLASSES, class_grid, house_style, new_figure, set_heading, shown
+from equipoise.report._style import MOST_CLASSES, class_grid, house_style, new_figure, set_heading
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -85,62 +85,4 @@ def plot_thresholds(scores: Scores, rule: DecisionRule) -> Figure:
                 panel.legend(loc="best", handlelength=1.6)
                 break
         set_heading(figure, f"What a threshold does, on the {scores.role} role")
-    return figure
-
-
-def plot_precision_recall(scores: Scores, rule: DecisionRule | None = None) -> Figure:
-    """Return a figure of precision against recall, one panel per class; the dashed line is its prevalence: chance.
-
-    Each panel has the average precision. Steps, not slopes: precision does not move in a straight line between points.
-
-    Args:
-        scores: of any task; one-of-many classes are taken one against the rest.
-        rule: its operating points are marked when given.
-    """
-    return _plot_curves(scores, rule, panels.draw_precision_recall, "Precision and recall")
-
-
-def plot_roc(scores: Scores, rule: DecisionRule | None = None) -> Figure:
-    """Return a figure of the true against the false positive rate, one panel per class; the diagonal is chance.
-
-    Each panel has the area under the curve. The curves are drawn from scores, never from predictions already cut.
-
-    Args:
-        scores: of any task; one-of-many classes are taken one against the rest.
-        rule: its operating points are marked when given.
-    """
-    return _plot_curves(scores, rule, panels.draw_roc, "ROC")
-
-
-def _plot_curves(scores: Scores, rule: DecisionRule | None, draw: Any, title: str) -> Figure:
-    natural = scores if rule is None else rule.apply(scores).scores
-    truth, ranking, probabilities = natural.table(), natural.ranking_table(), natural.probability_table()
-    chosen = panels.rarest(np.nansum(truth, axis=0), MOST_CLASSES)
-    with house_style():
-        figure, axes = class_grid(len(chosen), 2.5, 2.35, 4)
-        for index, panel in zip(chosen, axes, strict=True):
-            point = None
-            if rule is not None and rule.thresholds is not None:
-                known = ~np.isnan(truth[:, index])
-                cut = probabilities[known, index] >= rule.thresholds[index]
-                point = panels.operating_point(truth[known, index], cut)
-            panel.set_title(shown(scores.classes[index], 22))
-            draw(panel, rank_class(truth[:, index], ranking[:, index]), point)
-        marked = rule is not None and rule.thresholds is not None
-        set_heading(figure, f"{title}, on the {scores.role} role{'; dot: at the fitted threshold' if marked else ''}")
-    return figure
-
-
-def plot_reliability(scores: Scores) -> Figure:
-    """Return a figure of observed frequency against predicted probability, all classes pooled, on logarithmic axes.
-
-    Bins hold equal numbers of expected positives, so that rare classes have points too; bars are 95 % intervals
-    (Wilson). On the diagonal a probability means what it says.
-
-    Args:
-        scores: at natural prevalence.
-    """
-    with house_style():
-        figure, axes = new_figure(5.2, 4.6)
-        panels.draw_reliability(axes[0, 0], scores)
     return figure

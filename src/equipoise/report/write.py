@@ -11,6 +11,7 @@ from equipoise.report import plots
 from equipoise.report._panels import epochs_of
 from equipoise.report._style import write_figure
 from equipoise.report._words import figure_cell, metric_name, one_in, percent, rule_cells, rule_names
+from equipoise.report.curve_plots import plot_precision_recall, plot_roc
 from equipoise.report.overview import plot_run
 from equipoise.report.preflight_plots import plot_preflight
 from equipoise.report.summary import headline, next_steps, summarise
@@ -51,8 +52,8 @@ def _figures(view: RunView) -> dict[str, Figure]:
     if validation is not None and view.rule is not None and view.rule.thresholds is not None:
         found["thresholds"] = plots.plot_thresholds(validation, view.rule)
     if test is not None:
-        found["precision_recall"] = plots.plot_precision_recall(test, view.rule)
-        found["roc"] = plots.plot_roc(test, view.rule)
+        found["precision_recall"] = plot_precision_recall(test, view.rule)
+        found["roc"] = plot_roc(test, view.rule)
     return found
 
 
