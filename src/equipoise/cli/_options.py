@@ -61,22 +61,23 @@ def columns(text: str | None) -> list[str] | None:
     return [name.replace("\0", ",").strip() for name in marked.split(",") if name.strip()]
 
 
-def check_free(out: Path | None, overwrite: bool, *, source: Path | None = None) -> None:
+def check_free(out: Path | None, overwrite: bool, *, source: Path | None = None, flag: str = "--out") -> None:
     """Raise `ArgumentError` when `out` exists and may not be replaced, before any work is done.
 
     Args:
         out: the file to be written.
         overwrite: whether it may be replaced.
         source: the file that is read: it is never replaced.
+        flag: the flag that names `out`, for the message.
     """
     if out is None or not os.path.lexists(out):
         return
     if out.is_dir():
-        raise ArgumentError(f"--out {out} is a folder. Give the name of a file.")
+        raise ArgumentError(f"{flag} {out} is a folder. Give the name of a file.")
     if source is not None and out.exists() and source.exists() and out.samefile(source):
-        raise ArgumentError(f"--out {out} is the file that is read. Choose another name.")
+        raise ArgumentError(f"{flag} {out} is the file that is read. Choose another name.")
     if not overwrite:
-        raise ArgumentError(f"--out {out} exists. Choose another name, or add --overwrite to replace it.")
+        raise ArgumentError(f"{flag} {out} exists. Choose another name, or add --overwrite to replace it.")
 
 
 def console(*, stderr: bool = False) -> Console:

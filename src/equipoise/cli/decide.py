@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from equipoise.cli._figures import FigureOption, PlotOption, check_figure, draw_scores
 from equipoise.cli._options import JsonOption, OutOption, OverwriteOption, check_free, console, print_json, print_table
 from equipoise.cli._scores import (
     KindOption,
@@ -50,6 +51,8 @@ def decide(
     empty: Annotated[
         str, typer.Option("--empty", help="A class without a positive: error, or never (predict it never).")
     ] = "error",
+    figure: FigureOption = None,
+    plot: PlotOption = None,
     out: OutOption = None,
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
@@ -59,6 +62,7 @@ def decide(
     A run folder keeps the shift back to natural prevalence that its own rule has.
     """
     check_free(out, overwrite, source=scores)
+    check_figure(figure, plot, overwrite, source=scores, out=out)
     found = load_scores(
         scores, role=role, usual="validation", task=task, ids=ids, groups=groups, labels=labels, values=values,
         kind=kind, positive=positive, classes=classes,
@@ -69,6 +73,8 @@ def decide(
     rule = fit_decision(found, maximize, log_odds_shift=shift, empty=empty, method=method, calibrate=calibrate)
     if out is not None:
         write_rule(rule, out)
+    if figure is not None:
+        draw_scores(figure, found, rule, plot or "precision_recall")
     if json:
         print_json(rule.to_dict())
         return
@@ -77,6 +83,8 @@ def decide(
         console().print(f"Written to {out}. Next: equipoise evaluate TEST_SCORES --rule {out}")
     else:
         console().print("Nothing was written. Add --out decision.json to keep the rule.")
+    if figure is not None:
+        console().print(f"Drawn in {figure}.")
 
 
 def _print(rule: DecisionRule, scores: Scores) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from equipoise._checks import ArgumentError
 from equipoise._files import write_json
+from equipoise.cli._figures import FigureOption, PlotOption, check_figure, draw_scores
 from equipoise.cli._options import (
     JsonOption,
     OutOption,
@@ -67,12 +68,15 @@ def evaluate(
     ] = None,
     level: Annotated[float, typer.Option("--level", help="Coverage of the intervals.")] = 0.95,
     seed: SeedOption = 0,
+    figure: FigureOption = None,
+    plot: PlotOption = None,
     out: OutOption = None,
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
 ) -> None:
     """Judge scores with a decision rule: every metric with its interval, support and what could not be evaluated."""
     check_free(out, overwrite, source=scores)
+    check_figure(figure, plot, overwrite, source=scores, out=out)
     found = load_scores(
         scores, role=role, usual="test", task=task, ids=ids, groups=groups, labels=labels, values=values,
         kind=kind, positive=positive, classes=classes,
@@ -81,12 +85,16 @@ def evaluate(
     table = evaluate_scores(found, chosen, replicates=replicates, level=level, seed=seed)
     if out is not None:
         write_json(out, table.to_dict())
+    if figure is not None:
+        draw_scores(figure, found, chosen, plot or "precision_recall")
     if json:
         print_json(table.to_dict())
         return
     show_metrics(table)
     if out is not None:
         console().print(f"Written to {out}.")
+    if figure is not None:
+        console().print(f"Drawn in {figure}.")
 
 
 def _rule(scores: Path, rule: Path | None, threshold: float | None, found: Scores) -> DecisionRule | None:

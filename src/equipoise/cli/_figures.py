@@ -1,0 +1,62 @@
+"""The figures that commands draw of scores and a rule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from equipoise._checks import ArgumentError, check_one_of
+from equipoise.cli._options import check_free
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from equipoise.decision import DecisionRule
+    from equipoise.scores import Scores
+
+PLOTS = ("precision_recall", "roc", "reliability")
+FigureOption = Annotated[Path | None, typer.Option("--figure", help="Where to draw a figure, as PNG.")]
+PlotOption = Annotated[
+    str | None,
+    typer.Option(
+        "--plot",
+        help="What --figure draws: precision_recall (default), roc or reliability.",
+    ),
+]
+
+
+def check_figure(figure: Path | None, plot: str | None, overwrite: bool, *, source: Path, out: Path | None) -> None:
+    """Raise `ArgumentError` when the figure cannot be drawn or written, before any work is done."""
+    if plot is not None:
+        check_one_of(plot, PLOTS, argument="--plot", function="this command")
+        if figure is None:
+            raise ArgumentError("--plot says what --figure draws. Add --figure FILE.png.")
+    if figure is None:
+        return
+    if figure.suffix.casefold() != ".png":
+        raise ArgumentError(f"--figure {figure}: figures are written as PNG. Choose a name that ends in .png.")
+    if out is not None and out.absolute() == figure.absolute():
+        raise ArgumentError(f"--figure and --out are both {figure}. Give two names.")
+    check_free(figure, overwrite, source=source, flag="--figure")
+
+
+def draw_scores(path: Path, scores: Scores, rule: DecisionRule | None, plot: str) -> None:
+    """Write a figure of scores under a rule as PNG.
+
+    Raises:
+        ArgumentError: the figure needs a rule, and there is none.
+    """
+    from equipoise.report._style import write_figure
+
+    write_figure(_figure(scores, rule, plot), path)
+
+
+def _figure(scores: Scores, rule: DecisionRule | None, plot: str) -> Figure:
+    from equipoise import report
+
+    if plot == "reliability":
+        natural = scores if rule is None else rule.apply(scores).scores
+        return report.plot_reliability(natural, per_class=len(scores.classes) > 1)
+    return report.plot_roc(scores, rule) if plot == "roc" else report.plot_precision_recall(scores, rule)
