@@ -23,9 +23,57 @@ RATES = [
     metrics.balanced_accuracy_score,
     metrics.matthews_score,
 ]
-LOSSES = [metrics.brier_loss, metrics.log_loss, metrics.expected_calibration_error]
+LOSSES = [
+    metrics.brier_loss,
+    metrics.log_loss,
+    metrics.expected_calibration_error,
+    metrics.debiased_calibration_error,
+]
+
+
+def _named(name, function):
+    function.__name__ = name
+    return function
+
+
+# Functions that need another argument or return more than a number.
+RANKING += [
+    _named("partial_auc", lambda *case, **kept: metrics.partial_auc_score(*case, max_fpr=0.3, **kept)),
+    _named("best_f1", lambda *case, **kept: float(metrics.best_f1(*case, **kept))),
+    _named("best_balanced_accuracy", lambda *case, **kept: float(metrics.best_balanced_accuracy(*case, **kept))),
+    _named("best_youden", lambda *case, **kept: float(metrics.best_youden(*case, **kept))),
+    _named("precision_at_recall", lambda *case, **kept: float(metrics.precision_at_recall(*case, recall=0.6, **kept))),
+    _named("recall_at_precision", lambda *case, **k: float(metrics.recall_at_precision(*case, precision=0.6, **k))),
+    _named("sensitivity", lambda *case, **k: float(metrics.sensitivity_at_specificity(*case, specificity=0.6, **k))),
+    _named("specificity", lambda *case, **k: float(metrics.specificity_at_sensitivity(*case, sensitivity=0.6, **k))),
+]
+LOSSES += [
+    _named("reliability", lambda *case, **kept: metrics.brier_decomposition(*case, bins=4, **kept).reliability),
+    _named("resolution", lambda *case, **kept: metrics.brier_decomposition(*case, bins=4, **kept).resolution),
+    _named("within", lambda *case, **kept: metrics.brier_decomposition(*case, bins=4, **kept).within),
+]
 EVERY = [*RANKING, *RATES, *LOSSES]
-TABLES = [metrics.exact_match_score, metrics.hamming_loss]
+TABLES = [
+    metrics.exact_match_score,
+    metrics.hamming_loss,
+    metrics.samples_f1_score,
+    metrics.samples_precision_score,
+    metrics.samples_recall_score,
+]
+GRADES = [
+    metrics.quadratic_kappa_score,
+    metrics.linear_kappa_score,
+    metrics.mean_absolute_error,
+    metrics.macro_absolute_error,
+    metrics.adjacent_accuracy_score,
+]
+CLASSES = [
+    _named("auc_rest", lambda *case, **k: float(metrics.multiclass_auc_score(*case, comparison="one_vs_rest", **k))),
+    _named("auc_pairs", lambda *case, **k: float(metrics.multiclass_auc_score(*case, comparison="one_vs_one", **k))),
+    _named("classwise", lambda *case, **k: float(metrics.classwise_calibration_error(*case, bins=3, **k))),
+    metrics.multiclass_brier_loss,
+    metrics.multiclass_log_loss,
+]
 CLOSE = {"rtol": 1e-12, "atol": 1e-12}
 
 
@@ -85,6 +133,35 @@ def test_tables_weight_and_class_order(metric, seed):
     repeated = metric(np.repeat(labels, weights, axis=0), np.repeat(predictions, weights, axis=0))
     np.testing.assert_allclose(metric(labels, predictions, sample_weights=weights), repeated, **CLOSE)
     np.testing.assert_allclose(metric(labels[:, ::-1], predictions[:, ::-1]), metric(labels, predictions), **CLOSE)
+
+
+@pytest.mark.parametrize("metric", GRADES, ids=lambda metric: metric.__name__)
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_grades_weight_order_and_direction(metric, seed):
+    random = np.random.default_rng(seed)
+    labels = random.choice([0.0, 1.0, 2.0, 3.0, np.nan], 25)
+    predictions, weights = random.integers(0, 4, 25), random.integers(0, 3, 25)
+    expected = metric(labels, predictions, classes=4, sample_weights=weights)
+    repeated = metric(np.repeat(labels, weights), np.repeat(predictions, weights), classes=4)
+    np.testing.assert_allclose(expected, repeated, **CLOSE)
+    turned = metric(3 - labels[::-1], 3 - predictions[::-1], classes=4, sample_weights=weights[::-1])
+    np.testing.assert_allclose(turned, expected, **CLOSE)
+
+
+@pytest.mark.parametrize("metric", CLASSES, ids=lambda metric: metric.__name__)
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_one_of_many_weight_and_class_order(metric, seed):
+    random = np.random.default_rng(seed)
+    labels = random.choice([0.0, 1.0, 2.0, 3.0, np.nan], 25)
+    values, weights = np.round(random.dirichlet(np.ones(4), 25), 1), random.integers(0, 3, 25)
+    expected = metric(labels, values, sample_weights=weights)
+    repeated = metric(np.repeat(labels, weights), np.repeat(values, weights, axis=0))
+    np.testing.assert_allclose(expected, repeated, **CLOSE)
+    order = random.permutation(4)
+    moved = np.where(np.isnan(labels), np.nan, np.argsort(order)[np.nan_to_num(labels).astype(int)])
+    np.testing.assert_allclose(metric(moved, values[:, order], sample_weights=weights), expected, **CLOSE)
 
 
 def _scores(seed, rows=60, classes=3, role="validation", names=None):

@@ -17,40 +17,13 @@ from equipoise import metrics
 from equipoise.decision import fit_decision, fixed_rule
 from equipoise.metrics import measure
 from equipoise.scores import Scores
-
-CLOSE = {"rtol": 1e-12, "atol": 1e-12}
-
-
-@st.composite
-def one_class(draw):
-    """Labels with unknowns, tied or continuous scores, integer or real weights or none; both classes present."""
-    rows = draw(st.integers(2, 60))
-    random = np.random.default_rng(draw(st.integers(0, 2**32)))
-    labels = (random.random(rows) < draw(st.floats(0.05, 0.95))).astype(float)
-    labels[:2] = [0, 1]
-    values = random.random(rows)
-    if draw(st.booleans()):
-        values = np.round(values * draw(st.integers(1, 6))) / 6
-    weights = draw(st.sampled_from(["none", "integers", "reals"]))
-    sample_weights = None
-    if weights != "none":
-        sample_weights = random.integers(0, 4, rows).astype(float) if weights == "integers" else random.random(rows)
-        sample_weights[:2] = [1, 2]
-    unknown = random.random(rows) < 0.2
-    unknown[:2] = False
-    labels[unknown] = np.nan
-    return labels, np.clip(values, 0, 1), sample_weights
-
-
-def _known(labels, values, weights):
-    keep = ~np.isnan(labels)
-    return labels[keep], values[keep], None if weights is None else weights[keep]
+from reference.metric_cases import CLOSE, known_only, one_class
 
 
 @settings(max_examples=150, deadline=None)
 @given(one_class())
 def test_ranking_equals_scikit_learn(case):
-    truth, values, weights = _known(*case)
+    truth, values, weights = known_only(*case)
     ours = metrics.auc_score(*case[:2], sample_weights=case[2])
     np.testing.assert_allclose(ours, sk.roc_auc_score(truth, values, sample_weight=weights), **CLOSE)
     ours = metrics.average_precision_score(*case[:2], sample_weights=case[2])
@@ -61,7 +34,7 @@ def test_ranking_equals_scikit_learn(case):
 @given(one_class(), st.floats(0.0, 1.0))
 def test_rates_equal_scikit_learn(case, threshold):
     labels, values, weights = case
-    truth, known, known_weights = _known(*case)
+    truth, known, known_weights = known_only(*case)
     predictions, compared = (values >= threshold).astype(int), (known >= threshold).astype(int)
     pairs = [
         (metrics.precision_score, lambda *a, **k: sk.precision_score(*a, zero_division=0, **k)),
@@ -80,7 +53,7 @@ def test_rates_equal_scikit_learn(case, threshold):
 @settings(max_examples=150, deadline=None)
 @given(one_class())
 def test_losses_equal_scikit_learn(case):
-    truth, known, weights = _known(*case)
+    truth, known, weights = known_only(*case)
     ours = metrics.brier_loss(*case[:2], sample_weights=case[2])
     np.testing.assert_allclose(ours, sk.brier_score_loss(truth, known, sample_weight=weights), **CLOSE)
     ours = metrics.log_loss(*case[:2], sample_weights=case[2])

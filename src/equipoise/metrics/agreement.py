@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from equipoise._arrays import Floats
-from equipoise._checks import ArgumentError
-from equipoise.metrics._arguments import known_rows
+from equipoise.metrics._arguments import known_grades, known_tables
 from equipoise.metrics.outcomes import divide
 
 
@@ -29,7 +28,7 @@ def exact_match_score(labels: Any, predictions: Any, *, sample_weights: Any = No
         >>> exact_match_score([[0, 1], [1, 1], [0, np.nan]], [[0, 1], [1, 0], [0, 0]])
         0.5
     """
-    truth, predicted, weights = _tables(labels, predictions, sample_weights, "exact_match_score")
+    truth, predicted, weights = known_tables(labels, predictions, sample_weights, "exact_match_score")
     weights = weights * ~np.isnan(truth).any(axis=1)
     return float(divide((weights * (truth == predicted).all(axis=1)).sum(), weights.sum()))
 
@@ -43,7 +42,7 @@ def hamming_loss(labels: Any, predictions: Any, *, sample_weights: Any = None) -
         >>> hamming_loss([[0, 1], [1, 1], [0, np.nan]], [[0, 1], [1, 0], [0, 0]])
         0.2
     """
-    truth, predicted, weights = _tables(labels, predictions, sample_weights, "hamming_loss")
+    truth, predicted, weights = known_tables(labels, predictions, sample_weights, "hamming_loss")
     known = ~np.isnan(truth)
     return float(divide((weights[:, None] * (known & (truth != predicted))).sum(), (weights[:, None] * known).sum()))
 
@@ -66,17 +65,25 @@ def quadratic_kappa_score(labels: Any, predictions: Any, *, classes: int, sample
         >>> quadratic_kappa_score([0, 1, 2], [0, 1, 1], classes=3)  # 1 - 1 / 3
         0.6666666666666667
     """
-    truth, predicted, weights = known_rows(
-        labels, predictions, sample_weights, "quadratic_kappa_score", highest=float(classes - 1)
-    )
-    if len(truth) and not (np.isin(predicted, np.arange(classes)).all()):
-        raise ArgumentError(f"`predictions` of quadratic_kappa_score must be grades from 0 to {classes - 1}.")
-    weights = np.ones(len(truth)) if weights is None else weights
-    margins = [
-        np.bincount(one.astype(np.int64), weights=weights, minlength=classes).astype(np.float64)
-        for one in (truth, predicted)
-    ]
-    return float(quadratic_kappa(margins[0], margins[1], np.asarray(np.square(truth - predicted) @ weights)))
+    truth, predicted, weights = known_grades(labels, predictions, classes, sample_weights, "quadratic_kappa_score")
+    margins = [np.bincount(one.astype(np.int64), weights=weights, minlength=classes) for one in (truth, predicted)]
+    disagreement = np.asarray(np.square(truth - predicted) @ weights)
+    return float(quadratic_kappa(margins[0].astype(np.float64), margins[1].astype(np.float64), disagreement))
+
+
+def linear_kappa_score(labels: Any, predictions: Any, *, classes: int, sample_weights: Any = None) -> float:
+    """Return linearly weighted kappa of grades, at most 1; higher is better, 0 is chance (Cohen 1968).
+
+    As `quadratic_kappa_score`, with w = |i - j|: being two grades off costs twice as much as one, not four times.
+
+    Example:
+        >>> linear_kappa_score([0, 1, 2], [0, 1, 1], classes=3)  # 1 - (1 / 3) / (7 / 9)
+        0.5714285714285714
+    """
+    truth, predicted, weights = known_grades(labels, predictions, classes, sample_weights, "linear_kappa_score")
+    margins = [np.bincount(one.astype(np.int64), weights=weights, minlength=classes) for one in (truth, predicted)]
+    disagreement = np.asarray(np.abs(truth - predicted) @ weights)
+    return float(linear_kappa(margins[0].astype(np.float64), margins[1].astype(np.float64), disagreement))
 
 
 def quadratic_kappa(truth: Floats, predicted: Floats, disagreement: Floats) -> Floats:
@@ -91,6 +98,21 @@ def quadratic_kappa(truth: Floats, predicted: Floats, disagreement: Floats) -> F
     total, twice = truth.sum(axis=-1), np.square(grades)
     expected = (truth @ twice) * total + total * (predicted @ twice) - 2 * (truth @ grades) * (predicted @ grades)
     return np.asarray(1.0 - divide(disagreement * total, expected))
+
+
+def linear_kappa(truth: Floats, predicted: Floats, distance: Floats) -> Floats:
+    """Return linear kappa from sums: rows of each grade, rows predicted as each grade, and the sum of abs(i - j).
+
+    Args:
+        truth: shape (..., grades).
+        predicted: shape (..., grades).
+        distance: sum over the rows of the distance of label and prediction, shape (...).
+    """
+    # E|i - j| is the sum over the steps between grades of the chance that the step lies between i and j.
+    total = truth.sum(axis=-1)
+    above, said = np.cumsum(truth, axis=-1), np.cumsum(predicted, axis=-1)
+    expected = (above * (total[..., None] - said) + said * (total[..., None] - above)).sum(axis=-1)
+    return np.asarray(1.0 - divide(distance * total, expected))
 
 
 def matthews_of_margins(right: Floats, truth: Floats, predicted: Floats) -> Floats:
@@ -109,19 +131,3 @@ def matthews_of_margins(right: Floats, truth: Floats, predicted: Floats) -> Floa
     covariance = right * total - (truth * predicted).sum(axis=-1)
     score = divide(covariance, np.sqrt(spread) * np.sqrt(predicted_spread), otherwise=0.0)
     return np.where((truth > 0).sum(axis=-1) > 1, score, np.nan)
-
-
-def _tables(labels: Any, predictions: Any, sample_weights: Any, function: str) -> tuple[Floats, Floats, Floats]:
-    truth, predicted = np.asarray(labels, dtype=np.float64), np.asarray(predictions, dtype=np.float64)
-    if truth.ndim != 2 or truth.shape != predicted.shape:
-        raise ArgumentError(
-            f"{function} takes labels and predictions of shape (rows, classes); got {truth.shape} and "
-            f"{predicted.shape}. "
-            "Pass one row per case and one column per class."
-        )
-    if not np.isin(truth[~np.isnan(truth)], (0.0, 1.0)).all() or not np.isin(predicted, (0.0, 1.0)).all():
-        raise ArgumentError(f"{function} takes labels and predictions of 0 and 1, with NaN for unknown labels.")
-    weights = np.ones(len(truth)) if sample_weights is None else np.asarray(sample_weights, dtype=np.float64)
-    if weights.shape != (len(truth),) or not np.isfinite(weights).all() or (weights < 0).any():
-        raise ArgumentError(f"`sample_weights` of {function} must be one finite number of at least 0 per row.")
-    return truth, predicted, weights

@@ -58,6 +58,10 @@ class Outcomes:
         rate = divide(2 * self.true_positives, 2 * self.true_positives + self.false_positives + self.false_negatives)
         return np.where(self.positives > 0, rate, np.nan)
 
+    def youden(self) -> Floats:
+        """Recall + specificity - 1."""
+        return self.recall() + self.specificity() - 1.0
+
     def balanced_accuracy(self) -> Floats:
         """(recall + specificity) / 2."""
         return (self.recall() + self.specificity()) / 2

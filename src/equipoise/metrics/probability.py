@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from equipoise._arrays import Floats
-from equipoise._checks import ArgumentError, check_number
-from equipoise.metrics._arguments import known_rows
+from equipoise.metrics._arguments import check_probabilities, known_classes, known_probabilities
 
 _SMALLEST = float(np.finfo(np.float64).eps)
 
@@ -58,58 +58,56 @@ def log_loss(labels: Any, probabilities: Any, *, sample_weights: Any = None) -> 
     return _mean_loss(labels, probabilities, sample_weights, "log_loss")
 
 
-def expected_calibration_error(labels: Any, probabilities: Any, *, bins: int = 15, sample_weights: Any = None) -> float:
-    r"""Return how far probabilities are from observed rates, in [0, 1]; lower is better, 0 is calibrated.
+def multiclass_log_loss(labels: Any, probabilities: Any, *, sample_weights: Any = None) -> float:
+    """Return the mean of -log(probability of the true class), in nats; lower is better.
 
-    Rows are sorted by probability into bins of equal weight; with W_b the share of the weight in bin b,
-
-        sum_b W_b |mean label of b - mean probability of b|.
-
-    Rows of equal probability share a bin, so repeated rows and integer weights agree, and a constant has one bin. The
-    figure is never negative, so it is above 0 by chance alone, the more the fewer rows a bin has: compare it with that
-    of another model on the same rows.
+    Probabilities are kept away from 0 as in `log_loss`.
 
     Args:
-        labels: 0, 1 or NaN for unknown, shape (rows,). Unknown rows are left out.
-        probabilities: of the positive class, in [0, 1], shape (rows,).
-        bins: how many, at least 1.
+        labels: class index, NaN for unknown, shape (rows,). Unknown rows are left out.
+        probabilities: of the classes, in [0, 1], shape (rows, classes).
         sample_weights: non-negative weight per row.
 
     Returns:
         NaN where no label is known.
 
     Raises:
-        ArgumentError: arrays of different lengths, other labels, values outside [0, 1], negative weights, no bin.
-
-    Source: Nguyen & O'Connor, EMNLP 2015, section 3 (adaptive bins); Naeini et al., AAAI 2015, for the sum.
+        ArgumentError: arrays that do not match, labels that are no index, values outside [0, 1], negative weights.
 
     Example:
-        One bin at 0.25 where half are positive, one at 0.75 where all are:
-
-        >>> expected_calibration_error([0, 1, 1, 1], [0.25, 0.25, 0.75, 0.75], bins=2)
-        0.25
+        >>> round(multiclass_log_loss([0, 2], [[0.5, 0.25, 0.25], [0.25, 0.25, 0.5]]), 6)
+        0.693147
     """
-    truth, values, weights = known_rows(labels, probabilities, sample_weights, "expected_calibration_error")
-    if ((values < 0) | (values > 1)).any():
-        raise ArgumentError(
-            "`probabilities` of expected_calibration_error must be in [0, 1]. Turn logits into probabilities first."
-        )
-    count = int(check_number(bins, argument="bins", function="expected_calibration_error", at_least=1))
-    if not len(truth):
-        return float("nan")
-    weights = np.ones_like(truth) if weights is None else weights
-    levels, place = np.unique(values, return_inverse=True)
-    mass = np.bincount(place, weights=weights, minlength=len(levels))
-    middle = np.cumsum(mass) - 0.5 * mass
-    of_level = np.minimum((middle * count / mass.sum()).astype(np.int64), count - 1)
-    gap = np.bincount(of_level[place], weights=weights * (truth - values), minlength=count)
-    return float(np.abs(gap).sum() / weights.sum())
+    truth, columns, weights = _class_probabilities(labels, probabilities, sample_weights, "multiclass_log_loss")
+    likelihood = columns[np.arange(len(truth)), truth]
+    return float(np.average(log_losses(np.ones(len(truth)), likelihood), weights=weights)) if len(truth) else np.nan
+
+
+def multiclass_brier_loss(labels: Any, probabilities: Any, *, sample_weights: Any = None) -> float:
+    """Return the mean over rows of sum_c (p_c - [c is true])^2, in [0, 2]; lower is better (Brier 1950, equation 2).
+
+    With two classes this is twice the `brier_loss` of one of them. Arguments, errors and the rest as in
+    `multiclass_log_loss`.
+
+    Example:
+        >>> multiclass_brier_loss([0, 2], [[0.5, 0.25, 0.25], [0.25, 0.25, 0.5]])  # 1/4 + 1/16 + 1/16
+        0.375
+    """
+    truth, columns, weights = _class_probabilities(labels, probabilities, sample_weights, "multiclass_brier_loss")
+    wrong = np.square(columns - (truth[:, None] == np.arange(columns.shape[1]))).sum(axis=1)
+    return float(np.average(wrong, weights=weights)) if len(truth) else np.nan
+
+
+def _class_probabilities(
+    labels: Any, probabilities: Any, sample_weights: Any, function: str
+) -> tuple[NDArray[np.int64], Floats, Floats]:
+    truth, columns, weights = known_classes(labels, probabilities, sample_weights, function)
+    check_probabilities(columns, function)
+    return truth.astype(np.int64), columns, weights
 
 
 def _mean_loss(labels: Any, probabilities: Any, sample_weights: Any, function: str) -> float:
-    truth, values, weights = known_rows(labels, probabilities, sample_weights, function)
-    if ((values < 0) | (values > 1)).any():
-        raise ArgumentError(f"`probabilities` of {function} must be in [0, 1]. Turn logits into probabilities first.")
+    truth, values, weights = known_probabilities(labels, probabilities, sample_weights, function)
     if not len(truth):
         return float("nan")
     losses = squared_errors(truth, values) if function == "brier_loss" else log_losses(truth, values)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from equipoise._arrays import Floats
 from equipoise.metrics._arguments import known_rows
+from equipoise.metrics.outcomes import Outcomes
 
 _TOGETHER = 16  # classes prepared at once: a row of theirs is two cache lines
 
@@ -61,6 +62,13 @@ class RankedClass:
             np.concatenate(([0.0], alarms, [self.negatives])),
             np.concatenate(([0.0], hits, [self.positives])),
         )
+
+    def outcomes(self) -> Outcomes:
+        """Right and wrong predictions at each cut, shape (k + 1,): never, then at each of `values`."""
+        hits, alarms = (np.concatenate(([0.0], one)) for one in (self.true_positives, self.false_positives))
+        # A difference of sums of weights may be a rounding error below zero.
+        left = [np.maximum(total - one, 0.0) for total, one in ((self.positives, hits), (self.negatives, alarms))]
+        return Outcomes(hits, alarms, *left)
 
     def auc(self) -> float:
         """Area under the ROC curve; ties count one half. NaN without positives or without negatives."""
