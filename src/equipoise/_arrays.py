@@ -1,11 +1,13 @@
 """Array types, with their shapes.
 
-The shapes are jaxtyping annotations. The tests check them at run time; without jaxtyping (it is a test dependency)
-they are plain NumPy array types. ``rows`` is the number of cases, ``classes`` the number of classes.
+The shapes are jaxtyping annotations, which the tests check at run time: they import jaxtyping before this package.
+Otherwise they are plain NumPy array types, and nobody waits for jaxtyping. ``rows`` is the number of cases, ``classes``
+the number of classes.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     ClassPairs: TypeAlias = NDArray[np.int64]
 else:
     Floats = np.ndarray | np.floating  # sums over all axes come back as scalars
-    try:
+    if "jaxtyping" in sys.modules:
         from jaxtyping import Float, Int, Shaped
 
         ClassCounts = Int[np.ndarray, "classes"]
@@ -32,5 +34,5 @@ else:
         RowOrTableFloats = RowFloats | TableFloats
         RowIds = Shaped[np.ndarray, "rows"]
         ClassPairs = Int[np.ndarray, "classes classes"]
-    except ImportError:
+    else:
         ClassCounts = ClassFloats = RowFloats = TableFloats = RowOrTableFloats = RowIds = ClassPairs = np.ndarray
