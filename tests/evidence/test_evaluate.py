@@ -11,7 +11,7 @@ from sklearn import metrics as sk
 from equipoise._checks import ArgumentError, DataError
 from equipoise.decision import fixed_rule
 from equipoise.evidence import MetricTable, Resampling, evaluate, resample_figures
-from equipoise.evidence.intervals import draw_counts, number_clusters
+from equipoise.evidence.resampling import draw_counts, number_clusters
 from equipoise.metrics import measure
 from equipoise.metrics.figures import evaluable_classes
 from equipoise.scores import Scores
@@ -102,7 +102,7 @@ def test_replicates_equal_metrics_of_the_rows_written_out(make_scores, decided, 
 def test_draws_are_clusters_with_replacement_and_do_not_depend_on_the_batch(monkeypatch):
     whole = np.concatenate(list(draw_counts(50, Resampling(130, 1))), axis=1)
     assert (whole.sum(axis=0) == 50).all()
-    monkeypatch.setattr("equipoise.evidence.intervals._BATCH_ENTRIES", 350)
+    monkeypatch.setattr("equipoise.evidence.resampling._BATCH_ENTRIES", 350)
     np.testing.assert_array_equal(np.concatenate(list(draw_counts(50, Resampling(130, 1))), axis=1), whole)
     assert not np.array_equal(next(draw_counts(50, Resampling(10, 2))), whole[:, :10])
 
@@ -110,8 +110,7 @@ def test_draws_are_clusters_with_replacement_and_do_not_depend_on_the_batch(monk
 def test_chunks_of_classes_and_of_memory_change_nothing(monkeypatch):
     scores = make()
     whole = evaluate(scores, fixed_rule(scores, 0.5), replicates=50)
-    monkeypatch.setattr("equipoise.evidence.intervals._CHUNK_ENTRIES", 250)
-    monkeypatch.setattr("equipoise.evidence.intervals._CACHE_ENTRIES", 100)
+    monkeypatch.setattr("equipoise.evidence.resampling._CHUNK_ENTRIES", 250)
     assert evaluate(scores, fixed_rule(scores, 0.5), replicates=50).to_dict() == whole.to_dict()
 
 
@@ -276,3 +275,34 @@ def test_interval_of_auc_covers_the_truth_in_simulation():
         row = evaluate(scores, replicates=200).row("auc")
         covered.append(row.low <= 0.7602 <= row.high)
     assert 0.88 <= np.mean(covered) <= 0.99
+
+
+def test_figures_that_are_asked_for_are_the_same_alone():
+    scores = make()
+    decisions = fixed_rule(scores, 0.4).apply(scores)
+    averaged = evaluable_classes(measure(scores, decisions))
+    whole = resample_figures(scores, decisions, averaged, Resampling(100))
+    for metrics in (["macro_ap"], ["macro_f1"], ["micro_auc"], ["auc", "f1"]):
+        some = resample_figures(scores, decisions, averaged, Resampling(100), metrics=metrics)
+        for name in metrics:
+            of = "overall" if "_" in name else "per_class"
+            np.testing.assert_array_equal(getattr(some, of)[name], getattr(whole, of)[name])
+    assert np.isnan(some.overall["micro_auc"]).all()
+
+
+def test_many_negatives_between_and_tied_with_few_positives():
+    # More entries than one bin of 16 bits holds: between two positives, and at the score of one.
+    random = np.random.default_rng(0)
+    labels, values = np.zeros(9000), np.concatenate([np.zeros(3000), random.random(6000)])
+    labels[[0, 1, 5000, 8999]] = 1
+    values[[5000, 8999]] = [0.001, 0.7]
+    scores = Scores(
+        labels=labels, values=values, kind="probabilities", ids=np.arange(9000), role="test", classes=["a"],
+        groups=random.integers(0, 3, 9000),
+    )  # fmt: skip
+    drawn = resample_figures(scores, None, {"auc": np.ones(1, bool), "ap": np.ones(1, bool)}, Resampling(5))
+    counts = np.concatenate(list(draw_counts(3, Resampling(5))), axis=1)
+    for replicate in range(5):
+        expected = measure(_repeated(scores, counts[:, replicate])).per_class
+        for name in ("auc", "ap"):
+            np.testing.assert_allclose(drawn.per_class[name][replicate], expected[name], rtol=1e-12)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from equipoise._arrays import Floats
 from equipoise._checks import ArgumentError, check_number
-from equipoise.evidence.intervals import Resampling, number_clusters, resample_figures
 from equipoise.evidence.metric_table import MetricRow, MetricTable
+from equipoise.evidence.resampling import Resampling, number_clusters, resample_figures
 from equipoise.metrics.figures import Figures, derive_figures, evaluable_classes, tally
 from equipoise.scores import Decisions, Scores
 

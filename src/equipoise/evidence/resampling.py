@@ -9,14 +9,18 @@ precision need, for a batch of replicates at once. Everything else is linear in 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from typing import Any
+import os
+from collections import deque
+from collections.abc import Collection, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._arrays import Floats
+from equipoise.evidence._order import HIGHEST_NARROW, Counts, SortedClass
 from equipoise.metrics.figures import (
+    RANKING,
     Figures,
     Tallies,
     derive_figures,
@@ -25,16 +29,16 @@ from equipoise.metrics.figures import (
     row_matches,
     squared_distances,
 )
-from equipoise.metrics.outcomes import Outcomes, divide
+from equipoise.metrics.outcomes import Outcomes
 from equipoise.scores import Decisions, Scores
 from equipoise.scores.ids import hash_ids
 
-Counts = NDArray[np.int32]  # (clusters, replicates): how often each replicate drew each cluster
-
-_BATCH_ENTRIES = 4_000_000  # counts held at once
-_CACHE_ENTRIES = 32_768  # counts scanned at once, so that they stay in the cache
-_CHUNK_ENTRIES = 2_000_000  # entries (rows x classes) prepared at once
+_BATCH_REPLICATES = 64  # replicates looked at together
+_BATCH_ENTRIES = 4_000_000  # counts, or cumulative sums of one class, held at once
+_CHUNK_ENTRIES = 8_000_000  # entries (rows x classes) prepared at once
 _POOLED_ENTRIES = 20_000_000  # beyond, the ranking of all entries pooled gets no interval
+_TILE_FEATURES, _TILE_CLUSTERS = 128, 32
+_THREADS = 2  # NumPy and SciPy let go of the interpreter while they count
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,87 +54,34 @@ class Resampling:
     seed: int = 0
 
 
-def number_clusters(scores: Scores) -> tuple[NDArray[np.int64], int]:
+def number_clusters(scores: Scores) -> tuple[NDArray[np.int32], int]:
     """Return the number of the cluster of each row, and how many there are. Without groups each row is its own.
 
     Clusters are numbered by the hash of their name, so that the order of the rows does not change the replicates.
     """
     names = scores.ids if scores.groups is None else scores.groups
     keys, numbers = np.unique(hash_ids(names), return_inverse=True)
-    return numbers.astype(np.int64), len(keys)
+    return numbers.astype(np.int32), len(keys)
 
 
 def draw_counts(clusters: int, resampling: Resampling) -> Iterator[Counts]:
-    """Yield batches of counts, shape (clusters, batch); each column sums to `clusters`."""
+    """Yield batches of counts, shape (clusters, batch); each column sums to `clusters`.
+
+    Args:
+        clusters: how many there are.
+        resampling: number of replicates and seed; the counts follow from them, not from the batches.
+    """
     random = np.random.default_rng(resampling.seed)
-    batch = int(np.clip(_BATCH_ENTRIES // clusters, 1, 64))
+    batch = int(np.clip(_BATCH_ENTRIES // clusters, 1, _BATCH_REPLICATES))
     for start in range(0, resampling.replicates, batch):
         size = min(batch, resampling.replicates - start)
         drawn = random.integers(0, clusters, size=(size, clusters))
         drawn += np.arange(size)[:, None] * clusters
         counts = np.bincount(drawn.ravel(), minlength=size * clusters).reshape(size, clusters)
-        yield np.ascontiguousarray(counts.T, dtype=np.int32)
+        yield np.ascontiguousarray(counts.T, dtype=np.int16 if counts.max() <= HIGHEST_NARROW else np.int32)
 
 
-class _Ranking:
-    """The sorted order of one class, ready to be resampled."""
-
-    def __init__(self, labels: Floats, values: Floats, clusters: NDArray[np.int64], count: int) -> None:
-        known = ~np.isnan(labels)
-        order = np.argsort(values[known])[::-1]
-        ordered, hits = values[known][order], labels[known][order] == 1
-        columns = clusters[known][order]
-        block = np.concatenate(([0], np.cumsum(ordered[1:] != ordered[:-1]))) if len(ordered) else np.zeros(0, np.int64)
-        with_hit = np.unique(block[hits])
-        self.steps = len(with_hit)
-        # Blocks with a positive are steps. A negative tied with step g is in segment 2 g + 1, one before it in 2 g.
-        after = np.searchsorted(with_hit, block)
-        tied = np.zeros(len(block), dtype=bool)
-        tied[after < self.steps] = with_hit[after[after < self.steps]] == block[after < self.steps]
-        self.ties = bool((tied & ~hits).any())
-        segment = 2 * after + tied if self.ties else after
-        bins = np.where(hits, after, self.steps + segment)
-        self.bins = self.steps + (2 * self.steps if self.ties else self.steps) + 1
-        self.table = _sparse_ones(bins, columns, (self.bins, count))
-
-    def replicate(self, counts: Counts) -> tuple[Floats, Floats]:
-        """Return AUC and average precision of each replicate; NaN without positives or without negatives."""
-        sums = _transposed(self.table @ counts)  # (replicates, bins): cumulative sums run along memory
-        width = max(1, _CACHE_ENTRIES // self.bins)
-        parts = [self._scan(sums[start : start + width]) for start in range(0, len(sums), width)]
-        return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
-
-    def _scan(self, sums: Counts) -> tuple[Floats, Floats]:
-        hits, misses = sums[:, : self.steps], np.cumsum(sums[:, self.steps :], axis=1, dtype=np.int32)
-        found = np.cumsum(hits, axis=1, dtype=np.int32)
-        positives, negatives = hits.sum(axis=1, dtype=np.float64), misses[:, -1].astype(np.float64)
-        before = misses[:, 0:-1:2] if self.ties else misses[:, :-1]
-        through = misses[:, 1::2] if self.ties else before
-        weights = hits.astype(np.float64)
-        lost = np.vecdot(weights, before)
-        if self.ties:
-            lost = (lost + np.vecdot(weights, through)) / 2
-        # Where nothing was drawn so far the weight is 0 as well, so that any precision but 0 / 0 will do.
-        precision = found / np.maximum(found + through, 1)
-        both = positives * negatives
-        return 1.0 - divide(lost, both), np.where(both > 0, divide(np.vecdot(weights, precision), positives), np.nan)
-
-
-def _transposed(table: Counts) -> Counts:
-    """Return the transpose in its own memory, copied block by block so that both sides stay in the cache."""
-    result = np.empty(table.shape[::-1], dtype=table.dtype)
-    for start in range(0, len(table), 1024):
-        result[:, start : start + 1024] = table[start : start + 1024].T
-    return result
-
-
-def _sparse_ones(rows: NDArray[np.int64], columns: NDArray[np.int64], shape: tuple[int, int]) -> Any:
-    from scipy import sparse
-
-    return sparse.csr_matrix((np.ones(len(rows), dtype=np.int32), (rows, columns)), shape=shape)
-
-
-def _cluster_sums(entries: NDArray, clusters: NDArray[np.int64], count: int) -> Floats:
+def _cluster_sums(entries: NDArray, clusters: NDArray[np.int32], count: int) -> Floats:
     """Return the sums of entries (rows, features) over the rows of each cluster, shape (features, clusters)."""
     columns = [np.bincount(clusters, weights=entries[:, one], minlength=count) for one in range(entries.shape[1])]
     return np.array(columns, dtype=np.float64).reshape(entries.shape[1], count)
@@ -140,14 +91,32 @@ def _cluster_sums(entries: NDArray, clusters: NDArray[np.int64], count: int) -> 
 class _Prepared:
     """Part of the classes, ready to be resampled: sorted orders, and sums per cluster of what is linear."""
 
-    rankings: list[_Ranking]
+    rankings: list[SortedClass]
     linear: Floats  # (features, clusters)
 
     def replicate(self, counts: Counts) -> tuple[Floats, Floats]:
         """Return (replicates, 2, rankings) of AUC and AP, and (replicates, features) of linear sums."""
-        ranked = [ranking.replicate(counts) for ranking in self.rankings]
-        sums = self.linear @ counts.astype(np.float64)
-        return np.moveaxis(np.array(ranked).reshape(len(ranked), 2, counts.shape[1]), -1, 0).transpose(0, 2, 1), sums.T
+        known = [ranking.per_cluster for ranking in self.rankings]
+        sums = _small_products(np.concatenate([*known, self.linear]), counts.astype(np.float64))
+        ranked = np.empty((counts.shape[1], 2, len(self.rankings)))
+        for index, ranking in enumerate(self.rankings):
+            ranked[:, 0, index], ranked[:, 1, index] = ranking.replicate(counts, sums[2 * index : 2 * index + 2])
+        return ranked, sums[2 * len(self.rankings) :].T
+
+
+def _small_products(linear: Floats, counts: Floats) -> Floats:
+    """Return ``linear @ counts``, bit by bit.
+
+    Of large products OpenBLAS starts threads of its own. Beside the threads that are here already, they wait for each
+    other so long that it takes five times the time; up to 128 x 32 x 64 it starts none.
+    """
+    result = np.zeros((len(linear), counts.shape[1]))
+    for feature in range(0, len(linear), _TILE_FEATURES):
+        rows = result[feature : feature + _TILE_FEATURES]
+        for cluster in range(0, len(counts), _TILE_CLUSTERS):
+            chosen = slice(cluster, cluster + _TILE_CLUSTERS)
+            rows += linear[feature : feature + _TILE_FEATURES, chosen] @ counts[chosen]
+    return result
 
 
 def resample_figures(
@@ -155,8 +124,10 @@ def resample_figures(
     decisions: Decisions | None,
     averaged: dict[str, NDArray[np.bool_]],
     resampling: Resampling,
+    *,
+    metrics: Collection[str] | None = None,
 ) -> Figures:
-    """Return every figure of every replicate: `per_class` of shape (replicates, classes), `overall` (replicates,).
+    """Return the figures of every replicate: `per_class` of shape (replicates, classes), `overall` (replicates,).
 
     Args:
         scores: what was judged, at natural prevalence.
@@ -164,31 +135,42 @@ def resample_figures(
         averaged: for each metric the classes that its macro average is over; one that a replicate has no case of counts
             there with its mean over the other replicates.
         resampling: number of replicates and seed.
+        metrics: full names of the figures that are looked at, such as "macro_auc" or "qwk"; the others may be NaN. None
+            for all: of many classes pooled, AUC and AP take as long as all else together.
     """
+    wanted = ("auc", "ap", "micro_auc", "micro_ap") if metrics is None else metrics
+    ranked = any(name.removeprefix("macro_") in RANKING for name in wanted)
     clusters, count = number_clusters(scores)
     truth, values = scores.table(), scores.ranking_table()
-    width = max(1, _CHUNK_ENTRIES // len(truth))
-    parts = []
-    for start in range(0, truth.shape[1], width):
-        chosen = slice(start, min(start + width, truth.shape[1]))
-        rankings = [
-            _Ranking(truth[:, one], values[:, one], clusters, count) for one in range(chosen.start, chosen.stop)
-        ]
-        linear = _cluster_sums(_class_entries(scores, decisions, chosen), clusters, count)
-        parts.append(_run(_Prepared(rankings, linear), count, resampling))
     pooled = []
-    if truth.shape[1] > 1 and truth.size <= _POOLED_ENTRIES:
-        pooled = [_Ranking(truth.ravel(), values.ravel(), np.repeat(clusters, truth.shape[1]), count)]
-    overall = _run(
-        _Prepared(pooled, _cluster_sums(_row_entries(scores, decisions), clusters, count)), count, resampling
-    )
-    return derive_figures(_assemble(scores, decisions is not None, parts, overall), averaged)
+    if truth.shape[1] > 1 and truth.size <= _POOLED_ENTRIES and {"micro_auc", "micro_ap"} & set(wanted):
+        pooled = [SortedClass(truth.ravel(), values.ravel(), np.repeat(clusters, truth.shape[1]), count)]
+    overall = _Prepared(pooled, _cluster_sums(_row_entries(scores, decisions), clusters, count))
+    width, parts = max(1, _CHUNK_ENTRIES // len(truth)), []
+    for start in range(0, truth.shape[1], width):
+        chosen = range(start, min(start + width, truth.shape[1]))
+        rankings = [SortedClass(truth[:, one], values[:, one], clusters, count) for one in chosen if ranked]
+        entries = _class_entries(scores, decisions, slice(chosen.start, chosen.stop))
+        prepared = [_Prepared(rankings, _cluster_sums(entries, clusters, count))]
+        parts += _run(prepared + ([] if start else [overall]), count, resampling)
+    overall_sums = parts.pop(1)
+    return derive_figures(_assemble(scores, decisions is not None, parts, overall_sums), averaged)
 
 
-def _run(prepared: _Prepared, count: int, resampling: Resampling) -> tuple[Floats, Floats]:
-    batches = [prepared.replicate(counts) for counts in draw_counts(count, resampling)]
-    ranked, linear = (np.concatenate(one) for one in zip(*batches, strict=True))
-    return ranked, linear
+def _run(prepared: list[_Prepared], count: int, resampling: Resampling) -> list[tuple[Floats, Floats]]:
+    """Return the sums of all replicates; batches are drawn one after the other and looked at by some threads."""
+    waiting: deque[Future] = deque()
+    done = []
+    with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:
+        for counts in draw_counts(count, resampling):
+            waiting.append(pool.submit(lambda drawn: [one.replicate(drawn) for one in prepared], counts))
+            if len(waiting) > _THREADS:
+                done.append(waiting.popleft().result())
+        done += [one.result() for one in waiting]
+    return [
+        (np.concatenate([batch[one][0] for batch in done]), np.concatenate([batch[one][1] for batch in done]))
+        for one in range(len(prepared))
+    ]
 
 
 def _class_entries(scores: Scores, decisions: Decisions | None, chosen: slice) -> Floats:
@@ -221,9 +203,12 @@ def _assemble(
 ) -> Tallies:
     """Return the sums of all replicates as `Tallies` with a leading axis of replicates."""
     ranked = np.concatenate([part[0] for part in parts], axis=-1)
+    if not ranked.shape[-1]:
+        ranked = np.full((len(ranked), 2, len(scores.classes)), np.nan)
     features = (0 if scores.exclusive else 3) + (4 if decided else 0)
-    blocks = [part[1].reshape(len(part[1]), features, part[0].shape[-1]) for part in parts]
-    linear = np.concatenate(blocks, axis=-1)
+    # Without features, the number of classes of a part cannot be read off its sums.
+    blocks = [part[1].reshape(len(part[1]), features, -1) for part in parts if features]
+    linear = np.concatenate(blocks, axis=-1) if blocks else np.zeros((len(ranked), 0, len(scores.classes)))
     rows = overall[1]
     if scores.exclusive:
         losses, linear_outcomes, rows = [rows[:, one : one + 1] for one in range(3)], linear, rows[:, 3:]
