@@ -1,8 +1,8 @@
 """Bootstrap replicates of macro-AUC, macro-AP and macro-F1, beside resampling with scikit-learn.
 
 Run: ``python benchmarks/bootstrap.py`` (16,818 rows x 14 findings of 4,620 patients, as a test split of ChestX-ray14).
-Both take the same replicates, turn and turn about in one run; the ratio counts, seconds depend on the machine. Equipoise
-is timed once more for all of its figures, micro averages among them, as `evaluate` makes them.
+Both take the same replicates, turn and turn about in one run; the ratio counts, seconds depend on the machine.
+Equipoise is timed once more for all of its figures, micro averages among them, as `evaluate` makes them.
 """
 
 from __future__ import annotations
