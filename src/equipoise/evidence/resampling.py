@@ -78,7 +78,8 @@ def draw_counts(clusters: int, resampling: Resampling) -> Iterator[Counts]:
         drawn = random.integers(0, clusters, size=(size, clusters))
         drawn += np.arange(size)[:, None] * clusters
         counts = np.bincount(drawn.ravel(), minlength=size * clusters).reshape(size, clusters)
-        yield np.ascontiguousarray(counts.T, dtype=np.int16 if counts.max() <= HIGHEST_NARROW else np.int32)
+        narrow = counts.max() <= HIGHEST_NARROW
+        yield counts.T.astype(np.int16, order="C") if narrow else counts.T.astype(np.int32, order="C")
 
 
 def _cluster_sums(entries: NDArray, clusters: NDArray[np.int32], count: int) -> Floats:
