@@ -5,6 +5,7 @@ from __future__ import annotations
 from equipoise.balance._focal_correction import FocalCorrection
 from equipoise.balance._heuristics import HEURISTICS
 from equipoise.balance._schemes import CLASS_WEIGHT, POS_WEIGHT, SCHEMES
+from equipoise.balance._starting import step_log_odds
 from equipoise.balance.corrections import (
     AsymmetricCorrection,
     CornCorrection,
@@ -14,7 +15,6 @@ from equipoise.balance.corrections import (
     MarginCorrection,
     SmoothingCorrection,
     measured_weights,
-    step_log_odds,
 )
 from equipoise.balance.frontier import Frontier, FrontierPoint, frontier
 from equipoise.balance.gradient import GradientShares, gradient_shares

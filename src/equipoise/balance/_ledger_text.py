@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -105,6 +106,8 @@ def exactness_sentence(ledger: Ledger) -> str:
 def _described(entry: Any) -> str:
     if isinstance(entry, ClassWeights):
         return f"{entry.scheme.replace('_', ' ')} {entry.kind}"
+    if isinstance(entry, SamplingPlan) and entry.stabilised is not None:
+        return f"{_described(dataclasses.replace(entry, stabilised=None))}, labels stabilised"
     if isinstance(entry, SamplingPlan):
         strength = entry.target.get("strength")
         what = entry.method.replace("_", " ")
@@ -126,6 +129,8 @@ def _exactness(entry: Any) -> str:
         quality = entry.shift_quality
         if entry.measured_shift is not None:
             return "approximate, measured"
+        if entry.stabilised is not None and quality < 1.0 - 1e-9:
+            return f"exact but for {percent(1.0 - quality)} of the labels"
         return "exact" if quality >= 1.0 - 1e-9 else f"approximate: explains {percent(quality)}"
     said = " ".join(entry.sentences()) if isinstance(entry, LossCorrection) else ""
     return "approximate" if "approximate" in said else "exact"

@@ -53,7 +53,15 @@ def sentences(plan: SamplingPlan) -> tuple[str, ...]:
             f"{100 * plan.negatives_share:.1f} % of the draws."
         )
     said.append(_verdict(plan))
-    if plan.shift_quality < 1.0 - 1e-9:
+    if plan.stabilised is not None:
+        weights = plan.combination_entry_weights[plan.combination_weights > 0]
+        cut = 1.0 - plan.shift_quality
+        said.append(
+            f"The labels of drawn rows are weighted from {weights.min():.2g} to {weights.max():.2g}, so that the cases "
+            "of a class are those of the data and not those that rare labels bring along"
+            + (f"; the weights of {100 * cut:.2g} % of the labels are cut." if cut > 1e-9 else ".")
+        )
+    elif plan.shift_quality < 1.0 - 1e-9:
         said.append(
             f"The log-odds shifts are the best fit of one number a class; they explain "
             f"{100 * plan.shift_quality:.1f} % of the variance of the log weights."

@@ -229,7 +229,7 @@ class MarginCorrection(LossCorrection):
     def unbend(self, scores: TableFloats, kind: str) -> TableFloats:
         """Return unnormalised log-probabilities that the scores were minimised for."""
         del kind
-        log_p = _log_softmax(self.scale * scores)
+        log_p = log_softmax(self.scale * scores)
         lacking = np.minimum(-np.expm1(-self.scale * self.margins), 0.5)
         return np.asarray(log_p + np.log1p(-lacking * np.exp(log_p)))
 
@@ -308,7 +308,7 @@ class SmoothingCorrection(LossCorrection):
         if kind == POS_WEIGHT:
             positive = _unsmoothed(-np.logaddexp(0.0, -scores), self.smoothing, 2)
             return np.asarray(positive - _unsmoothed(-np.logaddexp(0.0, scores), self.smoothing, 2))
-        return _unsmoothed(_log_softmax(scores), self.smoothing, scores.shape[1])
+        return _unsmoothed(log_softmax(scores), self.smoothing, scores.shape[1])
 
     def sentences(self) -> tuple[str, ...]:
         """Say what smoothing does."""
@@ -367,38 +367,6 @@ class Deferred:
             raise ArgumentError("`correction` of Deferred is deferred already. Give one from_epoch.")
 
 
-def bent(entry: Bending, log_odds: ClassFloats) -> ClassFloats:
-    """Return the sigmoid scores that ``entry.unbend`` turns into the given log-odds, found by halving.
-
-    Example:
-        >>> bent(SmoothingCorrection(0.2), np.array([0.0, np.log(9)])).round(4)  # 0.9 is smoothed to 0.82
-        array([0.    , 1.5163])
-    """
-    low, high = np.full(len(log_odds), -60.0), np.full(len(log_odds), 60.0)
-    for _ in range(60):
-        middle = (low + high) / 2
-        beyond = entry.unbend(middle[None], POS_WEIGHT)[0] > log_odds
-        low, high = np.where(beyond, low, middle), np.where(beyond, middle, high)
-    return np.asarray((low + high) / 2)
-
-
-def step_log_odds(log_p: ClassFloats) -> Floats:
-    """Return the log-odds of going beyond each grade for those that reached it: what `CornCorrection.unbend` undoes.
-
-    Args:
-        log_p: (grades,) log-probabilities, up to a constant.
-
-    Returns:
-        (grades - 1,) log-odds.
-
-    Example:
-        >>> step_log_odds(np.log([0.5, 0.25, 0.25]))
-        array([0., 0.])
-    """
-    beyond = np.logaddexp.accumulate(log_p[::-1])[::-1][1:]
-    return np.asarray(beyond - log_p[:-1])
-
-
 def rebalancing_weights(
     labels: TableFloats, prevalence: ClassFloats, settings: tuple[float, float, float] | None
 ) -> TableFloats:
@@ -452,7 +420,8 @@ def _unsmoothed(log_p: TableFloats, smoothing: float, classes: int) -> TableFloa
     return np.asarray(np.where(log_p < lowest, np.log(_NEGLIGIBLE) + log_p - lowest, inside))
 
 
-def _log_softmax(scores: TableFloats) -> TableFloats:
+def log_softmax(scores: TableFloats) -> TableFloats:
+    """Return the log of the softmax of each row, without overflow."""
     scores = scores - scores.max(axis=1, keepdims=True)
     return np.asarray(scores - np.log(np.exp(scores).sum(axis=1, keepdims=True)))
 

@@ -12,6 +12,7 @@ from equipoise._arrays import ClassFloats, Floats, RowOrTableFloats
 from equipoise._checks import ArgumentError, DataError, check_one_of, listed, nearest
 from equipoise.balance._focal_correction import FocalCorrection
 from equipoise.balance._schemes import KIND_OF_TASK, KINDS, POS_WEIGHT
+from equipoise.balance._starting import bent, step_log_odds
 from equipoise.balance._words import counted, one_in
 from equipoise.balance.corrections import (
     AsymmetricCorrection,
@@ -23,8 +24,6 @@ from equipoise.balance.corrections import (
     LossCorrection,
     MarginCorrection,
     SmoothingCorrection,
-    bent,
-    step_log_odds,
 )
 from equipoise.balance.plan import SamplingPlan
 from equipoise.balance.weights import ClassWeights, Counted
@@ -204,10 +203,9 @@ class Ledger:
         """Return the scores at which a model under this loss says the given log-odds, shifts included: a first bias."""
         if self.stepwise:
             return step_log_odds(log_odds)
-        if self.kind == POS_WEIGHT:
-            for entry in self.in_force:
-                if isinstance(entry, LossCorrection) and isinstance(entry, Bending):
-                    return bent(entry, log_odds)
+        for entry in self.in_force:
+            if isinstance(entry, Bending):
+                return bent(entry, log_odds, self.kind)
         return log_odds
 
     def to_prevalence(self, logits: RowOrTableFloats, prevalence: Floats) -> Floats:
@@ -288,10 +286,11 @@ class Ledger:
                 said.append(f"{name}: the odds that the model is trained towards are {factor}.")
         if self.gamma > 0.0:
             said.append(f"Focal loss (gamma {self.gamma:g}) draws every probability towards the middle.")
-        if self._plan is not None and self._plan.shift_quality < 1.0 - 1e-9:
+        plan = self._plan
+        if plan is not None and plan.stabilised is None and plan.shift_quality < 1.0 - 1e-9:
             said.append(
                 "Sampling moves labels together, so one shift a class undoes it approximately: it explains "
-                f"{100 * self._plan.shift_quality:.1f} % of the variance of the log weights."
+                f"{100 * plan.shift_quality:.1f} % of the variance of the log weights."
             )
         late = [entry for entry in self.corrections if isinstance(entry, Deferred)]
         said += [f"From epoch {entry.from_epoch} on: {_called(entry.correction)}." for entry in late]

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._arrays import ClassFloats, RowFloats
-from equipoise._checks import ArgumentError, DataError, check_one_of, listed, nearest
+from equipoise._arrays import ClassFloats, Floats, RowFloats, TableFloats
+from equipoise._checks import ArgumentError, DataError, check_number, check_one_of, listed, nearest
 from equipoise.balance import _plan_text as text
 from equipoise.balance._combinations import combine_labels
 from equipoise.balance._schemes import KIND_OF_TASK, KINDS
 from equipoise.balance._shift import fit_shift
+from equipoise.balance._stabilise import stabilising_weights
 from equipoise.labels import Labels
 
 
@@ -47,6 +48,7 @@ class SamplingPlan:
         notes: sentences about what was decided on the way.
         measured_shift: (classes,) the log-odds shift as measured on a model that was trained by the plan, or None; see
             `with_shift`.
+        stabilised: the largest weight of a label where the labels of drawn rows are weighted (see `stabilise`), or None.
     """
 
     task: str
@@ -65,6 +67,7 @@ class SamplingPlan:
     dual: ClassFloats | None = None
     notes: tuple[str, ...] = ()
     measured_shift: ClassFloats | None = None
+    stabilised: float | None = None
 
     def __post_init__(self) -> None:
         check_one_of(self.task, KIND_OF_TASK, argument="task", function="SamplingPlan")
@@ -169,6 +172,51 @@ class SamplingPlan:
         plan alone cannot know how much of that the features tell.
         """
         return replace(self, measured_shift=np.asarray(shift, np.float64))
+
+    def stabilise(self, limit: float = 20.0) -> SamplingPlan:
+        """Return this plan for a training that weighs each label of a drawn row by `entry_weights`.
+
+        Every class is still drawn as often as planned, but its positives are now distributed as in the data, and not as
+        those that rare labels brought along; so `log_odds_shift` is exact. Only multilabel rows have anything to weigh.
+
+        Args:
+            limit: the largest weight, above 1. What is cut is not exact (`shift_quality`).
+
+        Raises:
+            ArgumentError: `limit` is not above 1.
+
+        Example:
+            >>> from equipoise.balance import plan_heuristic
+            >>> from equipoise.labels import Labels
+            >>> values = np.array([[1, 0], [1, 0], [1, 0], [1, 1], [0, 0]], np.float32)
+            >>> plan = plan_heuristic(Labels("multilabel", ("common", "rare"), values, np.arange(5)), "balanced")
+            >>> plan.shift_quality < plan.stabilise().shift_quality
+            True
+        """
+        check_number(limit, argument="limit", function="SamplingPlan.stabilise", above=1.0)
+        return self if self.task != "multilabel" else replace(self, stabilised=float(limit))
+
+    @cached_property
+    def _stabilising(self) -> tuple[NDArray[np.float64], float]:
+        if self.stabilised is None:
+            return np.ones(self.combination_labels.shape), 1.0
+        return stabilising_weights(
+            self.combination_labels, self.combination_counts, self.combination_weights, self.stabilised
+        )
+
+    @property
+    def combination_entry_weights(self) -> Floats:
+        """(combinations, classes) float64: `entry_weights` of the rows of each label combination."""
+        return self._stabilising[0]
+
+    @property
+    def entry_weights(self) -> TableFloats:
+        """(rows, classes) float32: what the loss of each label is multiplied by when its row is drawn.
+
+        Ones unless the plan is stabilised (see `stabilise`). Made anew at every call; as ``sample_weights`` of a loss:
+        ``loss(logits, labels, sample_weights=entry_weights[drawn])``.
+        """
+        return np.asarray(self.combination_entry_weights.astype(np.float32)[self.require_rows()])
 
     # --- classes
 
@@ -287,22 +335,32 @@ class SamplingPlan:
 
     @cached_property
     def _shift(self) -> tuple[ClassFloats, float]:
+        if self.stabilised is not None:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                drawn, natural = self.expected_prevalence, self.prevalence
+                shift = np.log(drawn / (1.0 - drawn)) - np.log(natural / (1.0 - natural))
+            return np.where(np.isfinite(shift), shift, 0.0), self._stabilising[1]
         return fit_shift(self.task, self.combination_labels, self.combination_counts, self.combination_weights)
 
     @property
     def log_odds_shift(self) -> ClassFloats:
         """(classes,) what drawing by this plan adds to the log-odds that a model is trained towards.
 
-        Exact for binary, multiclass and ordinal. For multilabel the coefficients of the labels in the log weight of a
-        row: exact (`shift_quality` 1) where that is linear in the labels and the labels are independent given the
-        input; otherwise the best linear fit by least squares over the rows of the table. That is where a training
-        starts from; the shift of a finished one is measured (`with_shift`).
+        Exact for binary, multiclass and ordinal, and for a stabilised plan: the log-odds as drawn less those of the
+        table. For other multilabel plans the coefficients of the labels in the log weight of a row: exact
+        (`shift_quality` 1) where that is linear in the labels and the labels are independent given the input; otherwise
+        the best linear fit by least squares over the rows of the table. That is where a training starts from; the shift
+        of a finished one is measured (`with_shift`).
         """
         return self._shift[0] if self.measured_shift is None else self.measured_shift
 
     @property
     def shift_quality(self) -> float:
-        """Share of the variance of the log weights that `log_odds_shift` explains, in [0, 1]; 1 is exact."""
+        """How exact `log_odds_shift` is, in [0, 1]; 1 is exact.
+
+        The share of the variance of the log weights that it explains; of a stabilised plan the share of labels whose
+        weight was not cut.
+        """
         return self._shift[1]
 
     # --- words and storage
@@ -333,6 +391,7 @@ class SamplingPlan:
             "dual": _plain(self.dual),
             "notes": list(self.notes),
             **({} if self.measured_shift is None else {"measured_shift": self.measured_shift.tolist()}),
+            **({} if self.stabilised is None else {"stabilised": self.stabilised}),
             "combinations": {
                 "labels": self.combination_labels.tolist(),
                 "counts": self.combination_counts.tolist(),
@@ -355,7 +414,7 @@ class SamplingPlan:
         if not isinstance(stored, Mapping):
             raise DataError(f"A stored plan must be a JSON object; got {type(stored).__name__}. {remedy}")
         for key in stored:
-            if key not in (*keys, "measured_shift"):
+            if key not in (*keys, "measured_shift", "stabilised"):
                 raise DataError(f'A stored plan has no key "{key}".{nearest(key, keys)} {remedy}')
         missing = [key for key in keys if key not in stored]
         if missing:
@@ -391,6 +450,7 @@ def _read(cls: type[SamplingPlan], stored: Mapping[str, Any]) -> SamplingPlan:
         dual=_numbers(stored["dual"]),
         notes=tuple(str(note) for note in stored["notes"]),
         measured_shift=None if stored.get("measured_shift") is None else _numbers(stored["measured_shift"]),
+        stabilised=None if stored.get("stabilised") is None else float(stored["stabilised"]),
     )
 
 

@@ -158,6 +158,7 @@ class SamplingSettings(_Settings):
     strength: _Share | None = None
     max_repeats: Annotated[_Number, Field(ge=1)] | None = None
     negatives_share: _Share | None = None  # of rows without any finding; None keeps the natural share
+    stabilise: _Switch = True  # multilabel: weigh each label so that only how often its class is drawn changes
     replacement: _Switch = True
     strict: _Switch = False  # a failed pre-flight stops the training before its first step
 

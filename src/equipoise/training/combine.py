@@ -47,7 +47,7 @@ def measured_ledger(ledger: Ledger, members: Sequence[Floats], known: Sequence[N
         mean over members, submodels and rows of sigmoid(z - s) = prevalence,
 
     with z the scores up to that shift. Only the prevalence of the rows that were learned from is used, no label of the
-    rows that are scored. Other ledgers are returned as they are: theirs is exact.
+    rows that are scored. Other ledgers are returned as they are: theirs is exact, that of a stabilised plan included.
 
     Args:
         ledger: the corrections that all members were trained under.
@@ -59,7 +59,7 @@ def measured_ledger(ledger: Ledger, members: Sequence[Floats], known: Sequence[N
         is unknown and the shift follows from it.
     """
     plan = next((entry for entry in ledger.in_force if isinstance(entry, SamplingPlan)), None)
-    if plan is None or plan.task != "multilabel" or ledger.prevalence is None:
+    if plan is None or plan.task != "multilabel" or ledger.prevalence is None or plan.stabilised is not None:
         return ledger
     scores = [np.asarray(ledger.to_natural(one)) for logits in members for one in logits]
     masks = [mask for logits, mask in zip(members, known, strict=True) for _ in logits]

@@ -10,7 +10,7 @@ import contextlib
 import copy
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,22 +36,27 @@ class Rows:
     numeric: Tensor  # (rows, numeric columns) float32
     categorical: Tensor  # (rows, categorical columns) int64
     labels: Tensor  # (rows,) or (rows, classes) float32
+    entry_weights: Tensor | None = None  # (rows, classes) float32, of the losses; None for ones
 
     def __len__(self) -> int:
         return int(self.labels.shape[0])
 
     def take(self, index: Tensor) -> Rows:
         """Rows at `index`, in that order."""
-        return Rows(self.numeric[index], self.categorical[index], self.labels[index])
+        return self._each(lambda tensor: tensor[index])
 
     def part(self, begin: int, end: int, stride: int = 1) -> Rows:
         """Every `stride`-th row from `begin` before `end`, without a copy."""
         cut = slice(begin, end, stride)
-        return Rows(self.numeric[cut], self.categorical[cut], self.labels[cut])
+        return self._each(lambda tensor: tensor[cut])
 
     def to(self, device: torch.device) -> Rows:
         """The same rows on a device."""
-        return Rows(self.numeric.to(device), self.categorical.to(device), self.labels.to(device))
+        return self._each(lambda tensor: tensor.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Rows:
+        weights = None if self.entry_weights is None else change(self.entry_weights)
+        return Rows(change(self.numeric), change(self.categorical), change(self.labels), weights)
 
 
 @dataclass(frozen=True)
@@ -88,11 +93,13 @@ class Phase:
         loss: called as ``loss(logits, labels, normaliser=...)``; returns the sum of weighted losses over `normaliser`.
         order: from an epoch (from 0) to the rows it draws, (draws,) int64, a pure function; None draws each row once.
         from_epoch: the first epoch of the phase, from 1.
+        entry_weights: (rows, classes) what the loss of each label is multiplied by, on the device; None for ones.
     """
 
     loss: nn.Module
     order: Callable[[int], Tensor] | None = None
     from_epoch: int = 1
+    entry_weights: Tensor | None = None
 
 
 class Fit:
@@ -180,7 +187,10 @@ class Fit:
 
     def _epoch(self, forward: nn.Module, after_step: Callable[[Fit], None]) -> float:
         phase = self._phase()
-        shuffled = self.train_rows.take(self._order(phase))  # one gather an epoch; batches are then slices
+        order = self._order(phase)
+        shuffled = self.train_rows.take(order)  # one gather an epoch; batches are then slices
+        if phase.entry_weights is not None:
+            shuffled = replace(shuffled, entry_weights=phase.entry_weights[order])
         known = _known_entries(shuffled.labels, self.rows_per_step, self.steps_per_epoch)
         self.model.train()
         while self.progress.step < self.steps_per_epoch:
@@ -216,7 +226,9 @@ class Fit:
         for micro in self._micro_batches(shuffled, step):
             with _autocast(self.device, self.settings.precision):
                 logits = forward(micro.numeric, micro.categorical)
-                loss = member_loss(loss_module, logits, micro.labels, normaliser=float(max(1, known)))
+                loss = member_loss(
+                    loss_module, logits, micro.labels, normaliser=float(max(1, known)), weights=micro.entry_weights
+                )
             self._loss_sum += loss.detach() * known
             # DistributedDataParallel averages over processes; the loss is already divided by all entries of the step.
             scaled = loss * self.workers.count if self.workers.count > 1 else loss
@@ -326,16 +338,20 @@ class Fit:
             torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
 
 
-def member_loss(loss: nn.Module, logits: Tensor, labels: Tensor, *, normaliser: float) -> Tensor:
+def member_loss(
+    loss: nn.Module, logits: Tensor, labels: Tensor, *, normaliser: float, weights: Tensor | None = None
+) -> Tensor:
     """Return the loss, each submodel of an ensemble (rows, submodels, outputs) judged on its own, and averaged."""
     expected = labels.dim() if labels.dim() == 2 else 2
     if logits.dim() == expected + 1:
         submodels = logits.shape[1]
         logits, labels = logits.flatten(0, 1), labels.repeat_interleave(submodels, 0)
         normaliser = normaliser * submodels
+        weights = None if weights is None else weights.repeat_interleave(submodels, 0)
     if labels.dim() == 1 and logits.shape[-1] == 1:
         logits = logits.squeeze(-1)
-    result: Tensor = loss(logits, labels, normaliser=normaliser)
+    given = {} if weights is None else {"sample_weights": weights}
+    result: Tensor = loss(logits, labels, normaliser=normaliser, **given)
     return result
 
 

@@ -146,7 +146,11 @@ class MemberTraining:
         stream = prepared.stream(self.rows, self.seed)
         order = None if stream is None else lambda epoch: torch.from_numpy(stream.indices(epoch))
         first = 1 if schedule is None else schedule.from_epoch
-        corrected = Phase(prepared.make_loss().to(self.device), order, first)
+        plan = prepared.member_plan(self.rows)
+        weights = None
+        if plan is not None and plan.stabilised is not None:
+            weights = torch.from_numpy(plan.entry_weights).to(self.device)
+        corrected = Phase(prepared.make_loss().to(self.device), order, first, weights)
         return [corrected] if first == 1 else [Phase(prepared.make_plain_loss().to(self.device)), corrected]
 
     def _make_model(self, preprocessor: Preprocessor, numeric: NDArray[np.float32]) -> TabularModel:

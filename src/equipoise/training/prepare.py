@@ -33,7 +33,7 @@ from equipoise.samplers.stream import RankStream
 from equipoise.training.loop import resolve_batch_size
 
 if TYPE_CHECKING:
-    from equipoise.recipe import Recipe
+    from equipoise.recipe import Recipe, SamplingSettings
 
 Index = NDArray[np.int64]
 
@@ -379,6 +379,11 @@ def _plan(recipe: Recipe, learned: Labels) -> SamplingPlan | None:
     settings = recipe.balance.sampling
     if settings.method == "none":
         return None
+    plan = _drawn_plan(settings, learned)
+    return plan.stabilise() if settings.stabilise else plan
+
+
+def _drawn_plan(settings: SamplingSettings, learned: Labels) -> SamplingPlan:
     if settings.method in HEURISTICS:
         return plan_heuristic(learned, settings.method)
     given = settings.model_dump(include={"strength", "max_repeats", "negatives_share"}, exclude_none=True)
