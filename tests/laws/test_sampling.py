@@ -285,3 +285,58 @@ def test_one_of_many_is_the_easy_case():
         np.testing.assert_allclose(
             plan.sample_weights, plan_heuristic(labels, "inverse_frequency").sample_weights, rtol=1e-7
         )
+
+
+# --- stabilised plans
+
+
+@brief
+@given(table=tables(unknown=True), cap=caps, seed=st.integers(0, 2**32 - 1), heuristic=st.sampled_from(["", "max"]))
+def test_a_stabilised_plan_shifts_the_odds_of_every_input_by_one_number_a_class(table, cap, seed, heuristic):
+    """However the labels hang together given the input: rows are dealt to cells (inputs) at random, and the odds of
+    each class among the weighted draws of a cell are those of its rows times one factor, the same in every cell."""
+    labels = labelled(table)
+    plan = plan_heuristic(labels, heuristic) if heuristic else plan_of(table, max_repeats=cap)
+    plan = plan.stabilise(1e12)
+    assume(plan.shift_quality == 1.0)
+    cells = np.random.default_rng(seed).integers(0, 3, len(table))
+    mass = plan.sample_weights[:, None] * plan.entry_weights.astype(np.float64)
+    for cell in range(3):
+        inside = cells == cell
+        for place in range(table.shape[1]):
+            sides = [inside & (table[:, place] == side) for side in (0, 1)]
+            if all(side.any() for side in sides):
+                weighed = [mass[side, place].sum() for side in sides]
+                factor = (weighed[1] / weighed[0]) / (sides[1].sum() / sides[0].sum())
+                assert np.log(factor) == pytest.approx(plan.log_odds_shift[place], abs=1e-4)
+
+
+@brief
+@given(table=tables(unknown=True), limit=st.floats(1.01, 30.0))
+def test_stabilising_leaves_how_often_each_class_is_drawn_as_planned(table, limit):
+    plan = plan_of(table)
+    stabilised = plan.stabilise(limit)
+    mass = plan.sample_weights[:, None] * stabilised.entry_weights
+    for side in (0, 1):
+        drawn = ((table == side) * plan.sample_weights[:, None]).sum(axis=0)
+        np.testing.assert_allclose((mass * (table == side)).sum(axis=0), drawn, rtol=1e-5)
+    np.testing.assert_array_equal(stabilised.sample_weights, plan.sample_weights)
+    again = SamplingPlan.from_dict(json.loads(json.dumps(stabilised.to_dict())))
+    assert again == stabilised
+    assert again.shift_quality == stabilised.shift_quality
+
+
+@brief
+@given(table=tables(), seed=st.integers(0, 2**32 - 1))
+def test_stabilising_weights_follow_the_classes(table, seed):
+    order = np.random.default_rng(seed).permutation(table.shape[1])
+    plain, permuted = (plan_of(one).stabilise() for one in (table, table[:, order]))
+    np.testing.assert_allclose(permuted.entry_weights, plain.entry_weights[:, order], rtol=1e-3)
+
+
+def test_rows_of_one_class_each_have_nothing_to_stabilise():
+    plan = plan_sampling(Labels("binary", ("ill",), np.array([0, 0, 1], np.float32), np.arange(3)))
+    assert plan.stabilise() is plan
+    assert (plan.entry_weights == 1.0).all()
+    with pytest.raises(ValueError, match="`limit` of SamplingPlan.stabilise must be above 1"):
+        plan.stabilise(1.0)

@@ -29,7 +29,13 @@ def _rows(count: int = 200, *, unknown: float = 0.0) -> Rows:
 
 
 def _fit(
-    *, unknown: float = 0.0, batch_size: int = 32, dropout: float = 0.2, model: str = "mlp", **settings: object
+    *,
+    unknown: float = 0.0,
+    batch_size: int = 32,
+    dropout: float = 0.2,
+    model: str = "mlp",
+    entry_weights: torch.Tensor | None = None,
+    **settings: object,
 ) -> Fit:
     rows = _rows(unknown=unknown)
     sizes = {} if model == "linear" else {"dropout": dropout}
@@ -37,7 +43,7 @@ def _fit(
     values = {"epochs": 4, "patience": None, **settings}
     return Fit(
         made,
-        [Phase(make_loss("bce", "multilabel"))],
+        [Phase(make_loss("bce", "multilabel"), entry_weights=entry_weights)],
         rows,
         rows.part(0, 50),
         TrainingSettings(**values),
@@ -84,13 +90,35 @@ def test_resumed_at_any_step_ends_with_the_same_bytes(schedule: str, cut: int) -
 
 @pytest.mark.parametrize("model", ["linear", "mlp", "tabm"])
 @pytest.mark.parametrize("unknown", [0.0, 0.4])
-def test_micro_batches_give_the_gradient_of_one_batch(model: str, unknown: float) -> None:
-    whole = _fit(batch_size=64, dropout=0.0, unknown=unknown, model=model, epochs=2)
-    parts = _fit(batch_size=16, accumulate=4, dropout=0.0, unknown=unknown, model=model, epochs=2)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_micro_batches_give_the_gradient_of_one_batch(model: str, unknown: float, weighted: bool) -> None:
+    weights = torch.rand((200, 3), generator=torch.Generator().manual_seed(2)) if weighted else None
+    common = {"dropout": 0.0, "unknown": unknown, "model": model, "entry_weights": weights, "epochs": 2}
+    whole = _fit(batch_size=64, **common)
+    parts = _fit(batch_size=16, accumulate=4, **common)
     _run(whole)
     _run(parts)
     for name, tensor in whole.model.state_dict().items():
         torch.testing.assert_close(tensor, parts.model.state_dict()[name], rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("model", ["linear", "tabm"])
+def test_a_label_of_weight_zero_is_not_learned_from_and_ones_change_nothing(model: str) -> None:
+    ones, plain = (
+        _fit(model=model, entry_weights=weights, dropout=0.0, epochs=2) for weights in (torch.ones(200, 3), None)
+    )
+    weights = torch.ones(200, 3)
+    weights[:, 1] = 0.0
+    silent = _fit(model=model, entry_weights=weights, epochs=2, weight_decay=0.0, dropout=0.0)
+    before = {name: tensor.clone() for name, tensor in silent.model.state_dict().items()}
+    for fit in (ones, plain, silent):
+        _run(fit)
+    for name, tensor in ones.model.state_dict().items():
+        torch.testing.assert_close(tensor, plain.model.state_dict()[name], rtol=1e-4, atol=1e-6)
+    bias = next(name for name in before if name.endswith("output.bias"))
+    after = silent.model.state_dict()[bias]
+    torch.testing.assert_close(after[..., 1], before[bias][..., 1])
+    assert not torch.equal(after[..., 0], before[bias][..., 0])
 
 
 def test_every_row_is_seen_once_an_epoch_for_any_size() -> None:

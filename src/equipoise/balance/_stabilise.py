@@ -1,4 +1,4 @@
-"""Weights of single labels that leave how often a class is drawn as planned, and forget what it was drawn along with."""
+"""Weights of single labels: each class is drawn as often as planned, whatever other labels its rows were drawn for."""
 
 from __future__ import annotations
 

@@ -48,7 +48,8 @@ class SamplingPlan:
         notes: sentences about what was decided on the way.
         measured_shift: (classes,) the log-odds shift as measured on a model that was trained by the plan, or None; see
             `with_shift`.
-        stabilised: the largest weight of a label where the labels of drawn rows are weighted (see `stabilise`), or None.
+        stabilised: the largest weight of a label, where the labels of drawn rows are weighted (see `stabilise`); else
+            None.
     """
 
     task: str
@@ -173,7 +174,7 @@ class SamplingPlan:
         """
         return replace(self, measured_shift=np.asarray(shift, np.float64))
 
-    def stabilise(self, limit: float = 20.0) -> SamplingPlan:
+    def stabilise(self, limit: float = 50.0) -> SamplingPlan:
         """Return this plan for a training that weighs each label of a drawn row by `entry_weights`.
 
         Every class is still drawn as often as planned, but its positives are now distributed as in the data, and not as
