@@ -81,6 +81,23 @@ def test_sigmoid_focal_is_that_of_torchvision(table):
     torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("gamma", [0.0, 1.0, 2.0])
+def test_focal_is_that_of_monai(table, gamma):
+    losses = pytest.importorskip("monai.losses", reason="monai is not installed")
+    logits, labels, weight = table
+    theirs = losses.FocalLoss(gamma=gamma, alpha=0.25, use_softmax=False, reduction="none")(logits, labels)
+    index = labels.cumsum(1).sum(1).remainder(6).long()
+    hot = torch.nn.functional.one_hot(index, 6).double()
+    soft = losses.FocalLoss(gamma=gamma, use_softmax=True, weight=weight, reduction="none")(logits, hot)
+    for ours, monai in (
+        (sigmoid_focal_loss(logits, labels, gamma=gamma, alpha=0.25, reduction="none"), theirs),
+        (softmax_focal_loss(logits, index, gamma=gamma, alpha=weight, reduction="none"), soft.sum(dim=1)),
+    ):
+        torch.testing.assert_close(ours, monai.double(), rtol=2e-4, atol=1e-6)  # monai's are in float32
+        pair = [torch.autograd.grad(loss.sum(), logits, retain_graph=True)[0] for loss in (ours, monai)]
+        torch.testing.assert_close(pair[0], pair[1], rtol=2e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("gamma", [0.5, 2.0])
 def test_softmax_focal_is_the_formula_of_the_paper(table, gamma):
     logits, labels, weight = table

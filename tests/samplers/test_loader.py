@@ -201,3 +201,38 @@ def test_in_a_lightning_trainer(tmp_path):
         trainer.fit(seen, loader)
         fresh = PlanSampler(PLAN, seed=1)
         np.testing.assert_array_equal(seen.rows, np.concatenate([fresh.indices(0), fresh.indices(1)]))
+
+
+def test_in_a_hugging_face_trainer(tmp_path):
+    """Accelerate takes over the loader that the trainer makes, and sets the epoch of its sampler."""
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+
+    class Numbered(torch.utils.data.Dataset):
+        def __len__(self):
+            return 2_000
+
+        def __getitem__(self, row):
+            return {"row": row}
+
+    class Seen(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+            self.rows = []
+
+        def forward(self, row=None):
+            self.rows += row.tolist()
+            return {"loss": self.weight.sum()}
+
+    class Drawn(transformers.Trainer):
+        def _get_train_sampler(self, *_):
+            return PlanSampler(PLAN, seed=1, rank=0, world=1)
+
+    seen = Seen()
+    asked = transformers.TrainingArguments(
+        output_dir=str(tmp_path), num_train_epochs=2, per_device_train_batch_size=100, report_to=[],
+        save_strategy="no", disable_tqdm=True, use_cpu=True, remove_unused_columns=False,
+    )  # fmt: skip
+    Drawn(model=seen, args=asked, train_dataset=Numbered()).train()
+    fresh = PlanSampler(PLAN, seed=1)
+    np.testing.assert_array_equal(seen.rows, np.concatenate([fresh.indices(0), fresh.indices(1)]))
