@@ -213,7 +213,7 @@ def test_rules_of_version_1_are_read():
         key: value
         for key, value in data.items()
         if key not in ("cut_points", "interval_low", "interval_high", "corrected_values", "fitted_overall")
-        and key not in ("corrected_overall", "calibration")
+        and key not in ("corrected_overall", "calibration", "prevalence")
     }
     again = DecisionRule.from_dict(old | {"version": 1})
     np.testing.assert_array_equal(again.thresholds, rule.thresholds)

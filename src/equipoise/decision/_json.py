@@ -23,17 +23,10 @@ _KEYS = (
     "positives", "negatives", "fitted_values", "fitted_on", "notes",
 )  # fmt: skip
 # Key -> what stands for it in a file of version 1, which did not have it.
-_SINCE_2: dict[str, Any] = dict.fromkeys(
-    (
-        "cut_points",
-        "interval_low",
-        "interval_high",
-        "corrected_values",
-        "fitted_overall",
-        "corrected_overall",
-        "calibration",
-    )
-)
+_SINCE_2: dict[str, Any] = dict.fromkeys((
+    "cut_points", "interval_low", "interval_high", "corrected_values", "fitted_overall", "corrected_overall",
+    "calibration", "prevalence",
+))  # fmt: skip
 _FITTED_KEYS = ("hash", "rows", "numbered", "sketch")
 
 
@@ -92,6 +85,7 @@ def parse_rule(data: Any) -> dict[str, Any]:
         "corrected_overall": _number(data, "corrected_overall"),
         "fitted_on": fitted_on,
         "calibration": parse_calibration(data["calibration"], task, tuple(classes)),
+        "prevalence": _numbers(data, "prevalence", count, low=0.0, high=1.0, null=math.nan),
         "notes": tuple(notes),
     }
 

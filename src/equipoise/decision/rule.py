@@ -47,6 +47,8 @@ class DecisionRule:
         fitted_overall: the objective where it is one number for all classes together (micro-F1, offsets, cut points).
         corrected_overall: the same without its optimism.
         calibration: applied after the shift, before thresholds; None where probabilities are taken as they are.
+        prevalence: share of each class that the rule was moved to (`at_prevalence`), shape (classes,), NaN where it was
+            not moved; None for the natural one.
     """
 
     task: str
@@ -68,6 +70,7 @@ class DecisionRule:
     fitted_overall: float | None = None
     corrected_overall: float | None = None
     calibration: Calibration | None = None
+    prevalence: Floats | None = None
 
     def __str__(self) -> str:
         return "\n".join(self.sentences())
@@ -98,6 +101,12 @@ class DecisionRule:
         """Return the scores after shift and calibration: what thresholds are compared with."""
         shifted = scores.shifted(self.log_odds_shift)
         return shifted if self.calibration is None else self.calibration.apply(shifted)
+
+    def at_prevalence(self, prevalence: Any, *, scores: Scores | None = None, reference: Any = None) -> DecisionRule:
+        """Return the rule moved to another prevalence: see `equipoise.decision.prevalence.move_rule`."""
+        from equipoise.decision.prevalence.move import move_rule
+
+        return move_rule(self, prevalence, scores=scores, reference=reference)
 
     def check_unseen(self, scores: Scores) -> None:
         """Raise `ArgumentError` when some of the rows are known to be among those that the rule was fitted on."""
@@ -147,6 +156,7 @@ class DecisionRule:
             "interval_high": _plain(self.interval_high),
             "log_odds_shift": _plain(self.log_odds_shift),
             "calibration": None if self.calibration is None else self.calibration.to_dict(),
+            "prevalence": _plain(self.prevalence),
             "positives": _plain(self.positives),
             "negatives": _plain(self.negatives),
             "fitted_values": _plain(self.fitted_values),
