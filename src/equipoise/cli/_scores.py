@@ -80,7 +80,8 @@ def load_scores(
     """
     if not path.is_dir():
         found = read_scores(
-            path, role=role, task=task, ids=ids, groups=groups, prefer=usual, labels=columns(labels),
+            path, role=role, task=task, ids=ids, groups=groups, prefer=usual,
+            labels=labels if labels == "none" else columns(labels),
             values=columns(values), kind=kind, positive=positive, classes=columns(classes),
         )  # fmt: skip
         for note in (*found.notes, *found.doubts()):

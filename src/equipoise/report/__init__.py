@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from equipoise.report.plots import plot_learning_curves as plot_learning_curves
     from equipoise.report.plots import plot_thresholds as plot_thresholds
     from equipoise.report.preflight_plots import plot_preflight as plot_preflight
+    from equipoise.report.prevalence_plot import plot_prevalence as plot_prevalence
     from equipoise.report.reliability_plot import plot_reliability as plot_reliability
     from equipoise.report.summary import next_steps as next_steps
     from equipoise.report.summary import summarise as summarise
@@ -37,6 +38,7 @@ _HOME = {
     "plot_learning_curves": "plots",
     "plot_precision_recall": "curve_plots",
     "plot_preflight": "preflight_plots",
+    "plot_prevalence": "prevalence_plot",
     "plot_reliability": "reliability_plot",
     "plot_roc": "curve_plots",
     "plot_run": "overview",
@@ -56,6 +58,7 @@ __all__ = [
     "plot_learning_curves",
     "plot_precision_recall",
     "plot_preflight",
+    "plot_prevalence",
     "plot_reliability",
     "plot_roc",
     "plot_run",
