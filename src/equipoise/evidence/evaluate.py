@@ -12,7 +12,8 @@ from equipoise._arrays import Floats
 from equipoise._checks import ArgumentError, check_number
 from equipoise.evidence.metric_table import MetricRow, MetricTable
 from equipoise.evidence.resampling import Resampling, number_clusters, resample_figures
-from equipoise.metrics.figures import Figures, derive_figures, evaluable_classes, tally
+from equipoise.metrics.figures import AVERAGES, Figures, derive_figures, evaluable_classes
+from equipoise.metrics.tallies import tally
 from equipoise.scores import Decisions, Scores
 
 _AT_THRESHOLD = ("precision", "recall", "f1")
@@ -152,18 +153,20 @@ class _RowBuilder:
         low, high, note = self._interval(float(value), drawn)
         known = ~np.isnan(self.scores.labels)
         average, _, metric = name.partition("_")
-        if average not in ("macro", "micro"):
+        if average not in AVERAGES:
             average, metric = "", name
         support = int(known.sum() if average == "micro" or known.ndim == 1 else known.any(axis=1).sum())
+        if average == "samples":
+            support = int((self.scores.table() == 1).any(axis=1).sum())
         said = "no" if np.isnan(value) else "yes"
-        if average == "macro":
+        if average in ("macro", "weighted"):
             chosen = evaluable[metric]
             said = f"{int(chosen.sum())} of {len(chosen)}"
             left_out = [one for one, taken in zip(self.scores.classes, chosen, strict=True) if not taken]
             if left_out:
                 more = f" and {len(left_out) - 3} more" if len(left_out) > 3 else ""
                 note = f"without {', '.join(left_out[:3])}{more}" + (f"; {note}" if note else "")
-            if self.drawn is not None:
+            if self.drawn is not None and average == "macro":
                 note += self._filled(self.drawn.per_class[metric][:, chosen], "; " if note else "")
         elif np.isnan(value):
             note = "not evaluable on these labels"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -19,17 +19,8 @@ from numpy.typing import NDArray
 
 from equipoise._arrays import Floats
 from equipoise.evidence._order import HIGHEST_NARROW, Counts, SortedClass
-from equipoise.metrics.figures import (
-    RANKING,
-    Figures,
-    Tallies,
-    derive_figures,
-    entry_losses,
-    outcome_entries,
-    row_matches,
-    squared_distances,
-)
-from equipoise.metrics.outcomes import Outcomes
+from equipoise.metrics.figures import RANKING, Figures, derive_figures
+from equipoise.metrics.tallies import Tallies, class_entries, row_entries
 from equipoise.scores import Decisions, Scores
 from equipoise.scores.ids import hash_ids
 
@@ -120,6 +111,14 @@ def _small_products(linear: Floats, counts: Floats) -> Floats:
     return result
 
 
+@dataclasses.dataclass(frozen=True)
+class _Names:
+    """Names of what is linear: of each class, and of the rows."""
+
+    of_classes: tuple[str, ...]
+    of_rows: tuple[str, ...]
+
+
 def resample_figures(
     scores: Scores,
     decisions: Decisions | None,
@@ -140,22 +139,23 @@ def resample_figures(
             for all: of many classes pooled, AUC and AP take as long as all else together.
     """
     wanted = ("auc", "ap", "micro_auc", "micro_ap") if metrics is None else metrics
-    ranked = any(name.removeprefix("macro_") in RANKING for name in wanted)
+    ranked = any(name.removeprefix("macro_").removeprefix("weighted_") in RANKING for name in wanted)
     clusters, count = number_clusters(scores)
+    of_rows = row_entries(scores, decisions)
     truth, values = scores.table(), scores.ranking_table()
     pooled = []
     if truth.shape[1] > 1 and truth.size <= _POOLED_ENTRIES and {"micro_auc", "micro_ap"} & set(wanted):
         pooled = [SortedClass(truth.ravel(), values.ravel(), np.repeat(clusters, truth.shape[1]), count)]
-    overall = _Prepared(pooled, _cluster_sums(_row_entries(scores, decisions), clusters, count))
+    overall = _Prepared(pooled, _cluster_sums(_stacked(of_rows, len(scores)), clusters, count))
     width, parts = max(1, _CHUNK_ENTRIES // len(truth)), []
     for start in range(0, truth.shape[1], width):
         chosen = range(start, min(start + width, truth.shape[1]))
         rankings = [SortedClass(truth[:, one], values[:, one], clusters, count) for one in chosen if ranked]
-        entries = _class_entries(scores, decisions, slice(chosen.start, chosen.stop))
-        prepared = [_Prepared(rankings, _cluster_sums(entries, clusters, count))]
+        of_classes = class_entries(scores, decisions, slice(chosen.start, chosen.stop))
+        prepared = [_Prepared(rankings, _cluster_sums(_stacked(of_classes, len(scores)), clusters, count))]
         parts += _run(prepared + ([] if start else [overall]), count, resampling)
-    overall_sums = parts.pop(1)
-    return derive_figures(_assemble(scores, decisions is not None, parts, overall_sums), averaged)
+    overall_sums, named = parts.pop(1), _Names(tuple(of_classes), tuple(of_rows))
+    return derive_figures(_assemble(scores.task, named, parts, overall_sums, truth.shape[1]), averaged)
 
 
 def _run(prepared: list[_Prepared], count: int, resampling: Resampling) -> list[tuple[Floats, Floats]]:
@@ -174,58 +174,27 @@ def _run(prepared: list[_Prepared], count: int, resampling: Resampling) -> list[
     ]
 
 
-def _class_entries(scores: Scores, decisions: Decisions | None, chosen: slice) -> Floats:
-    """Return what is linear in each class, shape (rows, 7 or 3 features x classes), features slowest."""
-    truth = scores.table()[:, chosen]
-    blocks: list[NDArray] = []
-    if not scores.exclusive:
-        squared, logs = (losses[:, chosen] for losses in entry_losses(scores))
-        blocks += [np.nan_to_num(squared), np.nan_to_num(logs), ~np.isnan(truth)]
-    if decisions is not None:
-        blocks += list(np.moveaxis(outcome_entries(truth, decisions.table()[:, chosen]), -1, 0))
-    return np.concatenate(blocks, axis=1, dtype=np.float64) if blocks else np.zeros((len(truth), 0))
-
-
-def _row_entries(scores: Scores, decisions: Decisions | None) -> Floats:
-    """Return what is linear in the rows, shape (rows, features): losses of exclusive classes, matches, distances."""
-    blocks: list[NDArray] = []
-    if scores.exclusive:
-        squared, logs = entry_losses(scores)
-        blocks += [np.nan_to_num(squared), np.nan_to_num(logs), ~np.isnan(logs)]
-    if decisions is not None:
-        blocks.append(row_matches(scores.table(), decisions.table()))
-        if scores.exclusive:
-            blocks.append(np.nan_to_num(squared_distances(scores, decisions))[:, None])
-    return np.concatenate(blocks, axis=1, dtype=np.float64) if blocks else np.zeros((len(scores), 0))
+def _stacked(entries: Mapping[str, NDArray], rows: int) -> Floats:
+    """Return what is linear as one table, shape (rows, names x classes), names slowest."""
+    columns = [one.reshape(rows, -1) for one in entries.values()]
+    return np.concatenate(columns, axis=1, dtype=np.float64) if columns else np.zeros((rows, 0))
 
 
 def _assemble(
-    scores: Scores, decided: bool, parts: list[tuple[Floats, Floats]], overall: tuple[Floats, Floats]
+    task: str, named: _Names, parts: list[tuple[Floats, Floats]], overall: tuple[Floats, Floats], classes: int
 ) -> Tallies:
     """Return the sums of all replicates as `Tallies` with a leading axis of replicates."""
     ranked = np.concatenate([part[0] for part in parts], axis=-1)
     if not ranked.shape[-1]:
-        ranked = np.full((len(ranked), 2, len(scores.classes)), np.nan)
-    features = (0 if scores.exclusive else 3) + (4 if decided else 0)
-    # Without features, the number of classes of a part cannot be read off its sums.
-    blocks = [part[1].reshape(len(part[1]), features, -1) for part in parts if features]
-    linear = np.concatenate(blocks, axis=-1) if blocks else np.zeros((len(ranked), 0, len(scores.classes)))
-    rows = overall[1]
-    if scores.exclusive:
-        losses, linear_outcomes, rows = [rows[:, one : one + 1] for one in range(3)], linear, rows[:, 3:]
-    else:
-        losses, linear_outcomes = [linear[:, one] for one in range(3)], linear[:, 3:]
+        ranked = np.full((len(ranked), 2, classes), np.nan)
+    linear = np.concatenate([part[1].reshape(len(part[1]), len(named.of_classes), -1) for part in parts], axis=-1)
     pooled = overall[0][..., 0] if overall[0].shape[-1] else np.full((len(ranked), 2), np.nan)
     return Tallies(
-        task=scores.task,
+        task=task,
         auc=ranked[:, 0],
         ap=ranked[:, 1],
         micro_auc=pooled[:, 0],
         micro_ap=pooled[:, 1],
-        squared=losses[0],
-        logs=losses[1],
-        known=losses[2],
-        outcomes=Outcomes(*(linear_outcomes[:, one] for one in range(4))) if decided else None,
-        matches=rows[:, :2] if decided else None,
-        disagreement=rows[:, 2] if decided and scores.exclusive else None,
+        of_classes={name: linear[:, index] for index, name in enumerate(named.of_classes)},
+        of_rows={name: overall[1][:, index] for index, name in enumerate(named.of_rows)},
     )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["THRESHOLD_FREE", "figure_cell", "joined", "metric_name", "one_in", "percent", "rule_cells", "rule_names"]
 
 THRESHOLD_FREE = ("auc", "ap", "brier", "log_loss")  # the same whatever the rule
-_WRITTEN = {"f1": "F1", "auc": "AUC", "ap": "AP", "mcc": "MCC", "qwk": "QWK"}
+_WRITTEN = {"f1": "F1", "auc": "AUC", "ap": "AP", "mcc": "MCC", "qwk": "QWK", "mae": "MAE"}
 
 
 def metric_name(name: str) -> str:
@@ -24,7 +24,7 @@ def metric_name(name: str) -> str:
         >>> metric_name("macro_f1"), metric_name("balanced_accuracy"), metric_name("loss")
         ('macro-F1', 'balanced accuracy', 'loss')
     """
-    for average in ("macro", "micro"):
+    for average in ("macro", "micro", "weighted", "samples"):
         if name.startswith(f"{average}_"):
             return f"{average}-{metric_name(name.removeprefix(f'{average}_'))}"
     return _WRITTEN.get(name, name.replace("_", " "))
