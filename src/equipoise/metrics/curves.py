@@ -12,7 +12,7 @@ from equipoise._arrays import Floats
 from equipoise._checks import check_number
 from equipoise.metrics._arguments import known_rows
 from equipoise.metrics.outcomes import divide
-from equipoise.metrics.ranking import OperatingPoints, operating_points, rank_class
+from equipoise.metrics.ranking import OperatingPoints, RankedClass, operating_points, rank_class
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -142,18 +142,26 @@ def partial_auc_score(
     """
     highest = check_number(max_fpr, argument="max_fpr", function="partial_auc_score", above=0.0, at_most=1.0)
     ranked = rank_class(*known_rows(labels, values, sample_weights, "partial_auc_score"))
+    area = partial_area(ranked, highest)
+    chance = highest * highest / 2
+    return (1 + (area - chance) / (highest - chance)) / 2 if standardise else area
+
+
+def partial_area(ranked: RankedClass, max_fpr: float) -> float:
+    """Return the area under the ROC curve of a sorted class up to a false positive rate, in [0, `max_fpr`].
+
+    NaN without positives or without negatives.
+    """
     if not ranked.positives * ranked.negatives > 0:
         return float("nan")
     alarms, hits = ranked.corners()
     rates, heights = alarms / ranked.negatives, hits / ranked.positives
-    inside = int(np.searchsorted(rates, highest, side="right"))
+    inside = int(np.searchsorted(rates, max_fpr, side="right"))
     if inside < len(rates):
-        share = (highest - rates[inside - 1]) / (rates[inside] - rates[inside - 1])
+        share = (max_fpr - rates[inside - 1]) / (rates[inside] - rates[inside - 1])
         last = heights[inside - 1] + share * (heights[inside] - heights[inside - 1])
-        rates, heights = np.append(rates[:inside], highest), np.append(heights[:inside], last)
-    area = float(np.diff(rates) @ (heights[1:] + heights[:-1]) / 2)
-    chance = highest * highest / 2
-    return (1 + (area - chance) / (highest - chance)) / 2 if standardise else area
+        rates, heights = np.append(rates[:inside], max_fpr), np.append(heights[:inside], last)
+    return float(np.diff(rates) @ (heights[1:] + heights[:-1]) / 2)
 
 
 def _corners(hits: Floats, alarms: Floats) -> NDArray[np.bool_]:

@@ -185,12 +185,23 @@ def best_cut(ranked: RankedClass, worth: Floats) -> Cut:
     return Cut(float(worth[best]), threshold, below, Outcomes(*fields))
 
 
-def _subject_to(function: str, wanted: str, held: str, least: float, given: tuple[Any, Any, Any]) -> Cut:
-    argument = "sensitivity" if function.endswith("_sensitivity") else held
-    least = check_number(least, argument=argument, function=function, above=0.0, at_most=1.0)
-    ranked = rank_class(*known_rows(*given, function))
+def best_cut_where(ranked: RankedClass, wanted: str, held: str, least: float) -> Cut:
+    """Return the cut of a sorted class with the best of one rate among those with at least so much of another.
+
+    Args:
+        ranked: from `rank_class`.
+        wanted: the rate that is to be best: a method of `Outcomes`, such as "precision".
+        held: the rate that must be had: "recall", "precision" or "specificity".
+        least: how much of it, above 0 and at most 1.
+    """
     outcomes = ranked.outcomes()
     met = getattr(outcomes, held)() >= least - _ROUNDING
     if held == "precision":
         met[0] = True  # silence, where nothing else will do
     return best_cut(ranked, np.where(met, getattr(outcomes, wanted)(), -np.inf))
+
+
+def _subject_to(function: str, wanted: str, held: str, least: float, given: tuple[Any, Any, Any]) -> Cut:
+    argument = "sensitivity" if function.endswith("_sensitivity") else held
+    least = check_number(least, argument=argument, function=function, above=0.0, at_most=1.0)
+    return best_cut_where(rank_class(*known_rows(*given, function)), wanted, held, least)
