@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from equipoise._checks import ArgumentError, DataError
-from equipoise.balance import ClassWeights, FocalCorrection, Ledger, class_weights
-from equipoise.labels import Census
+from equipoise.balance import ClassWeights, FocalCorrection, Ledger, class_weights, plan_sampling
+from equipoise.balance._ledger_text import exactness_sentence
+from equipoise.labels import Census, Labels
 
 HERNIA = Census.from_counts({"Hernia": (227, 111_893)}, task="binary")
 GRADES = Census.from_counts({"none": 80, "mild": 15, "severe": 5}, task="ordinal")
@@ -132,3 +133,19 @@ def test_round_trip():
 def test_hostile_records_are_refused(change):
     with pytest.raises(DataError):
         Ledger.from_dict(Ledger([class_weights(HERNIA)]).to_dict() | change)
+
+
+def test_a_stabilised_plan_is_said_to_be_undone_exactly_and_one_that_leaves_rows_out_is_warned_of() -> None:
+    rng = np.random.default_rng(0)
+    common = rng.random((2000, 4)) < [0.6, 0.5, 0.3, 0.02]
+    gentle, harsh = (
+        plan_sampling(Labels("multilabel", tuple("abcd"), common.astype(np.float32), np.arange(2000)), **given)
+        for given in ({"strength": 0.3}, {"max_repeats": 50.0})
+    )
+    said = Ledger([gentle.stabilise()])
+    assert any("weighted from" in sentence for sentence in said.sentences())
+    assert said.warnings() == ()
+    assert "exact where the model reaches" in exactness_sentence(said)
+    assert "approximate" in exactness_sentence(Ledger([gentle]))
+    warned = Ledger([harsh.stabilise(limit=2.0)])
+    assert any("hardly drawn" in sentence for sentence in warned.warnings())

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 HEADER = ("class", "natural share", "drawn share", "in the data", "as drawn", "log-odds shift")
 _WORST = 4
+_HARDLY = 0.1
 
 
 def class_rows(plan: SamplingPlan) -> list[tuple[str, ...]]:
@@ -54,13 +55,7 @@ def sentences(plan: SamplingPlan) -> tuple[str, ...]:
         )
     said.append(_verdict(plan))
     if plan.stabilised is not None:
-        weights = plan.combination_entry_weights[plan.combination_weights > 0]
-        cut = 1.0 - plan.shift_quality
-        said.append(
-            f"The labels of drawn rows are weighted from {weights.min():.2g} to {weights.max():.2g}, so that the cases "
-            "of a class are those of the data and not those that rare labels bring along"
-            + (f"; the weights of {100 * cut:.2g} % of the labels are cut." if cut > 1e-9 else ".")
-        )
+        said.append(stabilising_sentence(plan))
     elif plan.shift_quality < 1.0 - 1e-9:
         said.append(
             f"The log-odds shifts are the best fit of one number a class; they explain "
@@ -69,6 +64,26 @@ def sentences(plan: SamplingPlan) -> tuple[str, ...]:
     if plan.unknowns.any():
         said.append(f"Planned over known labels; {int(plan.unknowns.sum()):,} labels are unknown and count as neither.")
     return (*said, *plan.notes)
+
+
+def stabilising_sentence(plan: SamplingPlan) -> str:
+    """Say how the labels of drawn rows are weighted."""
+    weights = plan.combination_entry_weights[plan.combination_weights > 0]
+    return (
+        f"The labels of drawn rows are weighted from {weights.min():.2g} to {weights.max():.2g}, so that the cases of "
+        "a class are those of the data and not those that rare labels bring along."
+    )
+
+
+def hardly_drawn(plan: SamplingPlan) -> str | None:
+    """Say that rows are hardly drawn at all, where these hold more than one label in ten: nothing undoes that."""
+    cut = 0.0 if plan.stabilised is None else 1.0 - plan.shift_quality
+    if cut <= _HARDLY:
+        return None
+    return (
+        f"Rows with {100 * cut:.0f} % of the labels are hardly drawn, so little is learned from them and the way back "
+        "cannot make up for it. Ask for less: a lower strength, such as 0.5, or another target."
+    )
 
 
 def _verdict(plan: SamplingPlan) -> str:

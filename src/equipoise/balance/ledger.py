@@ -11,6 +11,7 @@ import numpy as np
 from equipoise._arrays import ClassFloats, Floats, RowOrTableFloats
 from equipoise._checks import ArgumentError, DataError, check_one_of, listed, nearest
 from equipoise.balance._focal_correction import FocalCorrection
+from equipoise.balance._plan_text import hardly_drawn, stabilising_sentence
 from equipoise.balance._schemes import KIND_OF_TASK, KINDS, POS_WEIGHT
 from equipoise.balance._starting import bent, step_log_odds
 from equipoise.balance._words import counted, one_in
@@ -287,7 +288,9 @@ class Ledger:
         if self.gamma > 0.0:
             said.append(f"Focal loss (gamma {self.gamma:g}) draws every probability towards the middle.")
         plan = self._plan
-        if plan is not None and plan.stabilised is None and plan.shift_quality < 1.0 - 1e-9:
+        if plan is not None and plan.stabilised is not None:
+            said.append(stabilising_sentence(plan))
+        elif plan is not None and plan.shift_quality < 1.0 - 1e-9:
             said.append(
                 "Sampling moves labels together, so one shift a class undoes it approximately: it explains "
                 f"{100 * plan.shift_quality:.1f} % of the variance of the log weights."
@@ -303,8 +306,11 @@ class Ledger:
         return tuple(said)
 
     def warnings(self) -> tuple[str, ...]:
-        """Name the classes that are corrected beyond full balance, and corrections that work against each other."""
-        found = []
+        """Name the classes that are corrected beyond full balance, and corrections that work against each other.
+
+        Also a stabilised plan that hardly draws many of the rows.
+        """
+        found = [] if self._plan is None else [said for said in [hardly_drawn(self._plan)] if said is not None]
         trained = self.trained_prevalence
         if trained is not None and self.prevalence is not None:
             found += [_beyond(name, *pair) for name, pair in self._overshot(trained).items()]
