@@ -73,7 +73,11 @@ RefitOption = Annotated[
     ),
 ]
 ReplicatesOption = Annotated[
-    int, typer.Option("--replicates", help="Draws behind an interval; 0 for none in the table.")
+    int | None,
+    typer.Option(
+        "--replicates",
+        help="Draws behind an interval; 0 for none in the table. Default: 1,000; estimates of large tables 200.",
+    ),
 ]
 LevelOption = Annotated[float, typer.Option("--level", help="Coverage of the intervals.")]
 
@@ -96,7 +100,7 @@ def prevalence(
     kind: KindOption = None,
     positive: ScorePositiveOption = None,
     classes: ScoreClassesOption = None,
-    replicates: ReplicatesOption = 1000,
+    replicates: ReplicatesOption = None,
     level: LevelOption = 0.95,
     seed: SeedOption = 0,
     figure: FigureOption = None,
@@ -118,8 +122,14 @@ def prevalence(
     columns = _Columns(ids, groups, labels, values, kind, positive, classes)
     found = columns.load(scores, role, "test", task)
     chosen = _rule(scores, rule, threshold, found)
-    draws = _Draws(replicates, level, seed)
-    estimate = None if unlabelled is None else _estimate(unlabelled, found, chosen, method, columns, draws)
+    draws = _Draws(1000 if replicates is None else replicates, level, seed)
+    estimate = (
+        None
+        if unlabelled is None
+        else _estimate(
+            unlabelled, found, chosen, method, columns, dataclasses.replace(draws, replicates=replicates or 0)
+        )
+    )
     table = prevalence_table(found, chosen, _places(shares, estimate, found), **dataclasses.asdict(draws))
     moved = None
     if rule_out is not None:
@@ -183,7 +193,7 @@ def _estimate(
     names = columns.classes if columns.values is None else ",".join(one.replace(",", "\\,") for one in found.classes)
     blind = dataclasses.replace(columns, labels="none", positive=None, classes=names)
     other = blind.load(path, role, "test", found.task)
-    wanted = None if found.exclusive or draws.replicates < 20 else draws.replicates
+    wanted = draws.replicates if draws.replicates >= 20 else None
     return estimate_prevalence(found, other, method, rule=rule, replicates=wanted, level=draws.level, seed=draws.seed)
 
 

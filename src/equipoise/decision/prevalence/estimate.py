@@ -114,7 +114,8 @@ def estimate_prevalence(
         rule: its shift and calibration are applied to both tables first.
         recalibrate: whether "em" fits slope and intercept on the labelled rows, where a class has 20 positives and 20
             negatives.
-        replicates: bootstrap samples; None: 1,000, for exclusive classes 200.
+        replicates: bootstrap samples; None: 1,000, down to 200 for tables of more than 300,000 entries (rows times
+            classes); for exclusive classes 200.
         level: coverage of the intervals.
         seed: of the samples.
 
@@ -145,7 +146,8 @@ def estimate_prevalence(
         predicted = (rule.apply(reference).table(), rule.apply(unlabelled).table())
     elif method == "bbse_soft":
         predicted = (told.probability_table(), said.probability_table())
-    draws = replicates or (200 if reference.exclusive else 1000)
+    entries = reference.value_table().size + unlabelled.value_table().size
+    draws = replicates or (200 if reference.exclusive else int(np.clip(round(3e8 / entries), 200, 1000)))
     if reference.exclusive:
         return _of_exclusive(told, said, method, predicted, recalibrate, draws, level, seed)
     return _of_each(told, said, method, predicted, recalibrate, draws, level, seed)
