@@ -163,13 +163,13 @@ def judge(test: Scores, rule: Any, *, commonest: int = 0, seed: int = 0) -> dict
         seed: of the intervals.
 
     Returns:
-        ``rule`` (as fitted), ``half`` (the same scores cut at 0.5; for one-of-many tasks the most likely class) and
+        ``rule`` (as fitted), ``half`` (its probabilities cut at 0.5; for one-of-many tasks the most likely class) and
         ``never`` (always no, or always the commonest class).
     """
     found = {"rule": evaluate(test, rule, seed=seed).to_dict()}
     if not test.exclusive or getattr(rule, "class_offsets", None) is not None:
         plain = fixed_rule(test, thresholds=None if test.exclusive else 0.5)
-        found["half"] = evaluate(test, plain, seed=seed).to_dict()
+        found["half"] = evaluate(rule.apply(test).scores, plain, seed=seed).to_dict()
     found["never"] = evaluate(test, Always(commonest if test.exclusive else 0), seed=seed).to_dict()
     return found
 

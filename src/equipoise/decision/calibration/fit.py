@@ -25,9 +25,11 @@ from equipoise.decision.calibration.record import EXCLUSIVE_METHODS, METHODS, Ca
 from equipoise.scores import Scores
 from equipoise.scores.ids import hash_ids
 
-# Positives, and negatives, that a class must have to be fitted: ten for each number that is fitted to them.
-FEWEST = {"temperature": 10, "class_temperature": 10, "platt": 20, "beta": 30, "isotonic": 50}
-FEWEST_EXCLUSIVE = {"temperature": 10, "temperature_bias": 10, "vector": 20}
+# Positives, and negatives, that a class must have to be fitted: two for each number that is fitted to them. With as few
+# the ridge of one case still helps models that are far off, and those that are not are left alone by "auto"
+# (benchmarks/calibration.py: on nine small tables ten for each number gave away half of the gain).
+FEWEST = {"temperature": 2, "class_temperature": 2, "platt": 4, "beta": 6, "isotonic": 10}
+FEWEST_EXCLUSIVE = {"temperature": 2, "temperature_bias": 4, "vector": 8}
 MOST_CLASSES = 100  # with numbers of their own: beyond, the table of second derivatives takes too long
 _FITS: dict[str, Callable[[Floats, Floats, Floats, str], ClassMap]] = {
     "temperature": fit_temperature,
@@ -48,8 +50,9 @@ def fit_calibration(
     function. Exclusive classes, with l their log-probabilities: "temperature" l / T; "temperature_bias" l / T + c_k;
     "vector" a_k l + c_k. No map reverses a ranking (slopes are at least 0, temperatures at most 100).
 
-    A class is fitted that has ten known positives and ten known negatives for each number fitted to it (temperature 10,
-    Platt 20, beta 30; isotonic 50); others are left as they are and named in the notes. The minimum is found by
+    A class is fitted that has two known positives and two known negatives for each number fitted to it (temperature 2,
+    Platt 4, beta 6; isotonic 10; of exclusive classes offsets 4 cases, slopes and offsets 8, and a temperature 2 cases
+    outside the commonest class); others are left as they are and named in the notes. The minimum is found by
     Newton's method. So that it is finite where a score separates the classes, slopes are drawn to 1 as by one case more
     (`one_case_ridge`). Unknown labels are left out. The result is that of the scores given: subtract the shift of the
     corrections first (`Scores.shifted`; `fit_decision` does so).
@@ -159,7 +162,7 @@ def deal_folds(scores: Scores, *, folds: int, seed: int) -> NDArray[np.int64]:
 def enough_cases(scores: Scores, method: str, weights: Floats) -> NDArray[np.bool_]:
     """Return which classes have positives and negatives enough for a method, shape (classes,).
 
-    Rows of weight 0 do not count; one temperature for all needs ten positives and ten negatives among all entries.
+    Rows of weight 0 do not count; one temperature for all needs its positives and negatives among all entries.
     """
     truth = scores.table()[weights > 0]
     positives, negatives = (truth == 1).sum(axis=0), (truth == 0).sum(axis=0)
