@@ -146,11 +146,8 @@ def prevalence(
         print_json(result)
         return
     show_prevalence(table, estimate)
-    if moved is not None:
-        console().print(*moved.notes[len(chosen.notes) :], sep="\n")
-    for written in (rule_out, out, figure):
-        if written is not None:
-            console().print(f"Written to {written}.")
+    said = [] if moved is None else moved.notes[len(chosen.notes) :]
+    console().print(*said, *(f"Written to {path}." for path in (rule_out, out, figure) if path is not None), sep="\n")
 
 
 @dataclasses.dataclass(frozen=True)
