@@ -1,8 +1,9 @@
-"""The README keeps its word: its Python runs from top to bottom, its commands run, its files and links are there.
+"""The README and the pages keep their word: their Python runs, their commands print what is shown, their links lead on.
 
 A block is run unless the line before it is ``<!-- not run -->``. Python blocks share one set of names and one folder,
 in the order of the page; lines of ``console`` and ``bash`` blocks that begin with ``equipoise`` (after ``$``, if there
-is one) run in the same folder, in the same order.
+is one) run in the same folder, in the same order. In a block with ``$``, the lines below a command are its output: each
+must be among what it prints, except for ``...``, which stands for lines left out.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
+PAGES = {"README": README}
 NOT_RUN = "<!-- not run -->"
 BLOCK = re.compile(r"(?P<before>[^\n]*)\n+```(?P<language>\w+)[^\n]*\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
@@ -27,15 +29,15 @@ LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """One block of the README with its place."""
+    """One block of a page with its place."""
 
     line: int
     language: str
     text: str
 
 
-def blocks() -> list[Block]:
-    page = README.read_text(encoding="utf-8")
+def blocks(path: Path) -> list[Block]:
+    page = path.read_text(encoding="utf-8")
     return [
         Block(page[: found.start("text")].count("\n") + 1, found["language"], found["text"])
         for found in BLOCK.finditer(page)
@@ -43,44 +45,81 @@ def blocks() -> list[Block]:
     ]
 
 
-def commands(block: Block) -> list[str]:
-    """The commands of a block, continued lines joined; what follows a command is its output."""
-    joined = block.text.replace("\\\n", " ")
-    lines = (line.strip().removeprefix("$ ") for line in joined.splitlines())
-    return [line for line in lines if line.startswith("equipoise ")]
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """A command of a page, and the lines of output that the page shows below it."""
+
+    command: str
+    output: tuple[str, ...]
 
 
-def run_command(command: str, folder: Path) -> None:
-    arguments = shlex.split(command, comments=True)
+def commands(block: Block) -> list[Shown]:
+    """The commands of a block with their output, continued lines joined."""
+    found: list[tuple[str, list[str]]] = []
+    prompted = any(line.startswith("$ ") for line in block.text.splitlines())
+    for line in block.text.replace("\\\n", " ").splitlines():
+        text = line.strip()
+        if text.removeprefix("$ ").startswith("equipoise ") and text.startswith("$ ") == prompted:
+            found.append((text.removeprefix("$ "), []))
+        elif text.startswith("$ "):
+            found.append(("", []))  # another program: its output is not ours
+        elif found and prompted and text not in ("", "..."):
+            found[-1][1].append(_plain(text))
+    return [Shown(command, tuple(output)) for command, output in found if command]
+
+
+def _plain(line: str) -> str:
+    """A line of output without the borders of tables and the width of its columns."""
+    return " ".join(re.sub(r"[─-╿]", " ", line).split())
+
+
+def run_command(shown: Shown, folder: Path) -> None:
+    arguments = shlex.split(shown.command, comments=True)
     environment = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "120"}
     done = subprocess.run(
         [sys.executable, "-m", "equipoise", *arguments[1:]],
         cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    assert done.returncode == 0, f"{shown.command}\n{done.stdout}\n{done.stderr}"
+    printed = {_plain(line) for line in (done.stdout + done.stderr).splitlines()}
+    missing = [line for line in shown.output if line not in printed]
+    assert missing == [], f"{shown.command} does not print these lines, but:\n{done.stdout}\n{done.stderr}"
 
 
 def test_the_readme_has_blocks_to_run() -> None:
-    languages = {block.language for block in blocks()}
+    languages = {block.language for block in blocks(README)}
     assert "python" in languages
     assert languages & {"console", "bash", "sh"}
-    assert any(commands(block) for block in blocks())
+    assert any(commands(block) for block in blocks(README))
+
+
+def test_output_is_told_from_commands() -> None:
+    block = Block(
+        1, "console", "$ equipoise census t.csv \\\n    --labels a\n│ a │ 0.5 │\n...\n\n$ ls\nx\n$ equipoise version\n"
+    )
+    assert commands(block) == [
+        Shown("equipoise census t.csv      --labels a", ("a 0.5",)), Shown("equipoise version", ()),
+    ]  # fmt: skip
 
 
 @pytest.mark.slow
-def test_the_blocks_run_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("page", PAGES)
+def test_the_blocks_run_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"__name__": "readme"}
-    for block in blocks():
+    for block in blocks(PAGES[page]):
         if block.language == "python":
-            exec(compile("\n" * (block.line - 1) + block.text, str(README), "exec"), names)
+            exec(compile("\n" * (block.line - 1) + block.text, str(PAGES[page]), "exec"), names)
         elif block.language in ("console", "bash", "sh"):
-            for command in commands(block):
-                run_command(command, tmp_path)
+            for shown in commands(block):
+                run_command(shown, tmp_path)
 
 
-def test_files_that_the_readme_shows_are_there() -> None:
-    missing = [link for link in LINK.findall(README.read_text(encoding="utf-8")) if not (ROOT / link).exists()]
+@pytest.mark.parametrize("page", PAGES)
+def test_files_that_a_page_shows_are_there(page: str) -> None:
+    path = PAGES[page]
+    links = LINK.findall(path.read_text(encoding="utf-8"))
+    missing = [link for link in links if not (path.parent / link).exists()]
     assert missing == []
 
 

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from equipoise.decision import DecisionRule
     from equipoise.scores import Scores
 
-PLOTS = ("precision_recall", "roc", "reliability")
+PLOTS = ("thresholds", "precision_recall", "roc", "reliability")
 FigureOption = Annotated[Path | None, typer.Option("--figure", help="Where to draw a figure, as PNG.")]
 PlotOption = Annotated[
     str | None,
     typer.Option(
         "--plot",
-        help="What --figure draws: precision_recall (default), roc or reliability.",
+        help="What --figure draws: thresholds, precision_recall, roc or reliability.",
     ),
 ]
 
@@ -42,14 +42,16 @@ def check_figure(figure: Path | None, plot: str | None, overwrite: bool, *, sour
     check_free(figure, overwrite, source=source, flag="--figure")
 
 
-def draw_scores(path: Path, scores: Scores, rule: DecisionRule | None, plot: str) -> None:
-    """Write a figure of scores under a rule as PNG.
+def draw_scores(path: Path, scores: Scores, rule: DecisionRule | None, plot: str | None, *, usual: str) -> None:
+    """Write a figure of scores under a rule as PNG: `plot`, or where it is not chosen the `usual` one if it can be.
 
     Raises:
         ArgumentError: the figure needs a rule, and there is none.
     """
     from equipoise.report._style import write_figure
 
+    if plot is None:
+        plot = usual if rule is not None and rule.thresholds is not None else "precision_recall"
     write_figure(_figure(scores, rule, plot), path)
 
 
@@ -59,4 +61,8 @@ def _figure(scores: Scores, rule: DecisionRule | None, plot: str) -> Figure:
     if plot == "reliability":
         natural = scores if rule is None else rule.apply(scores).scores
         return report.plot_reliability(natural, per_class=len(scores.classes) > 1)
+    if plot == "thresholds":
+        if rule is None:
+            raise ArgumentError("--plot thresholds needs a rule. Give --rule decision.json or --threshold.")
+        return report.plot_thresholds(scores, rule)
     return report.plot_roc(scores, rule) if plot == "roc" else report.plot_precision_recall(scores, rule)

@@ -74,7 +74,7 @@ def decide(
     if out is not None:
         write_rule(rule, out)
     if figure is not None:
-        draw_scores(figure, found, rule, plot or "precision_recall")
+        draw_scores(figure, found, rule, plot, usual="thresholds")
     if json:
         print_json(rule.to_dict())
         return

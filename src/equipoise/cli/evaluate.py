@@ -86,7 +86,7 @@ def evaluate(
     if out is not None:
         write_json(out, table.to_dict())
     if figure is not None:
-        draw_scores(figure, found, chosen, plot or "precision_recall")
+        draw_scores(figure, found, chosen, plot, usual="precision_recall")
     if json:
         print_json(table.to_dict())
         return

@@ -163,11 +163,13 @@ def _whole_epochs(axes: Axes) -> None:
 # --- decisions
 
 
-def draw_threshold(axes: Axes, points: OperatingPoints, chosen: float, name: str) -> None:
-    """F1, precision and recall of one class against the threshold, with the chosen one and 0.5."""
+def draw_threshold(
+    axes: Axes, points: OperatingPoints, chosen: float, name: str, interval: tuple[float, float] = (math.nan, math.nan)
+) -> None:
+    """F1, precision and recall of one class against the threshold, with the chosen one, its interval and 0.5."""
     from matplotlib.ticker import NullLocator
 
-    axes.set_title(f"{shown(name)}  ({points.positives:,.0f} positives)")
+    axes.set_title(f"{shown(name, 20)}  ({points.positives:,.0f} positives)")
     if not points.positives:
         say(axes, "no positive: nothing to draw")
         return
@@ -179,6 +181,8 @@ def draw_threshold(axes: Axes, points: OperatingPoints, chosen: float, name: str
     axes.plot(cuts, precision, color=ORANGE, linewidth=1.3, label="precision")
     axes.plot(cuts, f1, color=BLUE, linewidth=2.2, label="F1")
     axes.axvline(0.5, color=GREY, linestyle=(0, (1.2, 1.5)), linewidth=1.2)
+    if all(map(math.isfinite, interval)):
+        axes.axvspan(max(interval[0], 1e-9), min(interval[1], 1.0), color=BLACK, alpha=0.08, linewidth=0)
     if math.isfinite(chosen) and chosen > 0:
         axes.axvline(chosen, color=BLACK, linewidth=1.2)
         place = ("left", 4) if chosen < 0.12 else ("right", -4)

@@ -14,6 +14,7 @@ from equipoise._checks import ArgumentError
 from equipoise.metrics import operating_points
 from equipoise.report import _panels as panels
 from equipoise.report._style import MOST_CLASSES, class_grid, house_style, new_figure, set_heading
+from equipoise.report.curve_plots import interval_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -60,8 +61,8 @@ def plot_learning_curves(events: Iterable[Mapping[str, Any]], classes: Sequence[
 def plot_thresholds(scores: Scores, rule: DecisionRule) -> Figure:
     """Return a figure of F1, precision and recall against the threshold, one panel per class.
 
-    The chosen threshold and 0.5 are marked. The curves are those of `scores`: on the validation role the chosen
-    threshold is at its own maximum, on the test role it shows how well it carried over.
+    The chosen threshold, its interval and 0.5 are marked. The curves are those of `scores`: on the validation role the
+    chosen threshold is at its own maximum, on the test role it shows how well it carried over.
 
     Args:
         scores: binary or multilabel. Of more than 24 classes the rarest are shown.
@@ -79,7 +80,8 @@ def plot_thresholds(scores: Scores, rule: DecisionRule) -> Figure:
         figure, axes = class_grid(len(chosen), 3.6, 2.6, 3)
         for index, panel in zip(chosen, axes, strict=True):
             points = operating_points(truth[:, index], probabilities[:, index])
-            panels.draw_threshold(panel, points, float(rule.thresholds[index]), scores.classes[index])
+            interval = interval_of(rule, index)
+            panels.draw_threshold(panel, points, float(rule.thresholds[index]), scores.classes[index], interval)
         for panel in axes:  # a class that cannot be judged has nothing to explain
             if panel.get_legend_handles_labels()[0]:
                 panel.legend(loc="best", handlelength=1.6)
