@@ -1,4 +1,8 @@
-"""Curves, partial areas and single cuts against scikit-learn and against every cut tried in turn."""
+"""Curves, partial areas and single cuts against scikit-learn and against every cut tried in turn.
+
+torchmetrics 1.9 sums in single precision: on 150 random and tied inputs its AUC, AP, partial AUC, four cuts under a
+condition, both kappas and multi-class AUC were within 2e-7 of ours; for a class without positives it answers 0.
+"""
 
 from __future__ import annotations
 

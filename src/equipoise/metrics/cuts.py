@@ -174,15 +174,15 @@ def best_cut(ranked: RankedClass, worth: Floats) -> Cut:
         ranked: from `rank_class`.
         worth: what each cut of `RankedClass.outcomes` is worth, -inf where it is not allowed, shape (cuts,).
     """
-    outcomes = ranked.outcomes()
-    evaluable = ranked.positives * ranked.negatives > 0
-    best = int(np.argmax(worth)) if evaluable else 0
-    fields = [np.asarray(getattr(outcomes, field.name)[best]) for field in dataclasses.fields(outcomes)]
-    if not evaluable:
-        return Cut(float("nan"), float("nan"), float("nan"), Outcomes(*fields))
+    best = int(np.argmax(worth)) if ranked.positives * ranked.negatives > 0 else 0
+    hits, alarms = (float(one[best - 1]) if best else 0.0 for one in (ranked.true_positives, ranked.false_positives))
+    left = max(ranked.positives - hits, 0.0), max(ranked.negatives - alarms, 0.0)
+    outcomes = Outcomes(*(np.asarray(one) for one in (hits, alarms, *left)))
+    if not ranked.positives * ranked.negatives > 0:
+        return Cut(float("nan"), float("nan"), float("nan"), outcomes)
     threshold = float(ranked.values[best - 1]) if best else float("inf")
     below = float(ranked.below[best - 1]) if best else ranked.highest
-    return Cut(float(worth[best]), threshold, below, Outcomes(*fields))
+    return Cut(float(worth[best]), threshold, below, outcomes)
 
 
 def best_cut_where(ranked: RankedClass, wanted: str, held: str, least: float) -> Cut:

@@ -119,13 +119,14 @@ def rank_classes(labels: Floats, values: Floats) -> list[RankedClass]:
     ranked = []
     for start in range(0, labels.shape[1], _TOGETHER):
         truth = labels[:, start : start + _TOGETHER]
-        columns, unknown = _columns(values[:, start : start + _TOGETHER]), _columns(np.isnan(truth))
+        columns, unknown = _columns(values[:, start : start + _TOGETHER]), np.isnan(truth)
         positives = [
             np.sort(one[np.flatnonzero(hits)]) for one, hits in zip(columns, _columns(truth == 1), strict=True)
         ]
-        columns[unknown] = np.nan  # sorted to the end
+        if unknown.any():
+            columns[_columns(unknown)] = np.nan  # sorted to the end
         columns.sort(axis=1)
-        known = columns.shape[1] - unknown.sum(axis=1)
+        known = len(truth) - unknown.sum(axis=0)
         ranked += [
             _rank_sorted(ordered[:count], hits) for ordered, count, hits in zip(columns, known, positives, strict=True)
         ]
