@@ -74,12 +74,13 @@ def test_schemes_and_their_parameters_are_those_of_class_weights() -> None:
 
 def test_monitors_objectives_and_model_settings_are_those_of_their_rooms() -> None:
     from equipoise.decision.monitor import MONITORS
-    from equipoise.decision.thresholds import OBJECTIVES
+    from equipoise.decision.objectives import OBJECTIVES
     from equipoise.models.registry import _DATA, MODELS
 
     assert set(typing.get_args(TrainingSettings.model_fields["monitor"].annotation)) == set(MONITORS)
     known = {key for model in MODELS.values() for key in inspect.signature(model).parameters}
-    assert set(typing.get_args(DecisionSettings.model_fields["maximize"].annotation)) == set(OBJECTIVES)
+    for form, _ in OBJECTIVES.values():
+        assert DecisionSettings(maximize=form).maximize == form
     assert set(ModelSettings.model_fields) - {"name", "initial_bias"} == known - {*_DATA, "bin_edges"}
 
 

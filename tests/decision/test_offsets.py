@@ -43,9 +43,9 @@ def test_leaning_beats_the_most_likely_class_on_rows_it_was_not_fitted_on() -> N
     assert np.mean(gains) > 0.02
 
 
-def test_exact_is_the_plain_argmax() -> None:
+def test_argmax_can_be_asked_for() -> None:
     scores = _scores("validation", 0)
-    rule = fit_decision(scores)
+    rule = fit_decision(scores, "argmax")
     assert rule.class_offsets is None
     np.testing.assert_array_equal(rule.apply(scores).predictions, scores.values.argmax(axis=1))
 

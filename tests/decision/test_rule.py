@@ -112,8 +112,8 @@ def test_shift_is_taken_back_before_the_threshold():
 def test_argmax_after_the_shift():
     values = np.log([[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]])
     scores = Scores(labels=[0, 2], values=values, kind="logits", ids=["a", "b"], role="validation", classes=list("xyz"))
-    assert np.asarray(fit_decision(scores).apply(scores)).tolist() == [0, 2]
-    shifted = fit_decision(scores, log_odds_shift=np.log([1.0, 0.1, 1.0])).apply(scores)
+    assert np.asarray(fit_decision(scores, "argmax").apply(scores)).tolist() == [0, 2]
+    shifted = fit_decision(scores, "argmax", log_odds_shift=np.log([1.0, 0.1, 1.0])).apply(scores)
     assert shifted.predictions.tolist() == [1, 1]
 
 
@@ -161,7 +161,7 @@ GOOD = fit_decision(make()).to_dict()
         (["classes"], ["a", "a"], "different names"),
         (["classes"], "ab", "a list of names"),
         (["task"], "ranking", '"task" must be'),
-        (["task"], "multiclass", '"maximize" must be'),
+        (["task"], "multiclass", '"thresholds" must be'),
         (["task"], ["multilabel"], '"task" must be'),
         (["maximize"], "argmax", '"maximize" must be'),
         (["maximize"], {}, '"maximize" must be'),

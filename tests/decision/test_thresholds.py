@@ -8,21 +8,50 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from equipoise._checks import ArgumentError
-from equipoise.decision import OBJECTIVES, fit_threshold
+from equipoise.decision import fit_decision, fit_threshold
 from equipoise.metrics import count_outcomes
+from equipoise.scores import Scores
 from equipoise.scores.record import sigmoid
 
-
-def _worth(labels, values, threshold, maximize):
-    outcomes = count_outcomes(labels, values >= threshold)
-    if maximize == "f1":
-        return float(outcomes.f1())
-    balanced = float(outcomes.balanced_accuracy())
-    return balanced if maximize == "balanced_accuracy" else 2 * balanced - 1
+OBJECTIVES = [
+    "f1", "macro_f1", "micro_f1", "fbeta:2", "fbeta:0.5", "balanced_accuracy", "youden", "mcc", "cost:1:10", "cost:3:1",
+    "recall>=0.7", "recall>=1", "precision>=0.5", "precision>=0.9", "alarms=0.3",
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("maximize", sorted(OBJECTIVES))
-@settings(max_examples=150, deadline=None)
+def brute_force(labels, values, text):
+    """Return the worth of every candidate: each score and never, computed from rates and not from counts of cuts."""
+    known = ~np.isnan(labels)
+    found = []
+    for threshold in [*np.unique(values), np.inf]:
+        predicted = values >= threshold
+        outcomes = count_outcomes(labels, predicted)
+        precision, recall = float(outcomes.precision()), float(outcomes.recall())
+        name, _, number = text.replace(">=", ":").replace("=", ":").partition(":")
+        if name.endswith("f1"):
+            worth = float(outcomes.f1())
+        elif name == "fbeta":
+            beta = float(number) ** 2
+            worth = (1 + beta) * precision * recall / (beta * precision + recall) if recall else 0.0
+        elif name == "cost":
+            alarm, miss = map(float, number.split(":"))
+            worth = -(alarm * float(outcomes.false_positives) + miss * float(outcomes.false_negatives)) / known.sum()
+        elif name == "recall":
+            worth = precision if recall >= float(number) else recall - float(number)
+        elif name == "precision":
+            worth = recall if precision >= float(number) else precision - float(number)
+        elif name == "alarms":
+            share = predicted.mean()
+            worth = share if share <= float(number) + 1e-12 else -share
+        else:
+            rates = {"balanced_accuracy": outcomes.balanced_accuracy, "mcc": outcomes.matthews}
+            worth = float(rates[name]()) if name in rates else 2 * float(outcomes.balanced_accuracy()) - 1
+        found.append(worth)
+    return np.array(found), np.array([*np.unique(values), np.inf])
+
+
+@pytest.mark.parametrize("maximize", OBJECTIVES)
+@settings(max_examples=40, deadline=None)
 @given(rows=st.integers(2, 14), digits=st.integers(0, 3), seed=st.integers(0, 2**32))
 def test_search_equals_brute_force(maximize, rows, digits, seed):
     random = np.random.default_rng(seed)
@@ -30,11 +59,44 @@ def test_search_equals_brute_force(maximize, rows, digits, seed):
     labels[:2] = [0, 1]
     values = np.round(random.random(rows), digits)
     fitted = fit_threshold(labels, values, maximize=maximize)
-    candidates = [*np.unique(values), np.inf]
-    best = max(_worth(labels, values, one, maximize) for one in candidates)
-    assert fitted.value == pytest.approx(best, abs=1e-12)
-    assert _worth(labels, values, fitted.threshold, maximize) == pytest.approx(best, abs=1e-12)
+    worth, candidates = brute_force(labels, values, maximize)
+    reached = brute_force(labels, values, maximize)[0][np.searchsorted(candidates, fitted.threshold)]
+    assert reached == pytest.approx(worth.max(), abs=1e-12)
+    if fitted.reached:
+        assert abs(fitted.value) == pytest.approx(abs(worth.max()), abs=1e-12)
     assert (fitted.positives, fitted.negatives) == ((labels == 1).sum(), (labels == 0).sum())
+
+
+@pytest.mark.parametrize("maximize", OBJECTIVES)
+def test_a_rule_has_the_very_threshold(maximize):
+    random = np.random.default_rng(5)
+    labels, values = random.choice([0.0, 1.0, np.nan], 14, p=[0.5, 0.4, 0.1]), np.round(random.random(14), 1)
+    scores = Scores(
+        labels=labels, values=values, kind="probabilities", ids=np.arange(14), role="validation", classes=["a"]
+    )
+    fitted = fit_threshold(labels, values, maximize=maximize)
+    rule = fit_decision(scores, maximize)
+    assert rule.thresholds[0] == fitted.threshold
+    assert rule.fitted_values[0] == pytest.approx(fitted.value)
+
+
+@pytest.mark.parametrize("maximize", OBJECTIVES)
+def test_integer_weight_is_repetition(maximize):
+    random = np.random.default_rng(3)
+    labels, values = (random.random(60) < 0.4).astype(float), np.round(random.random(60), 2)
+    weights = random.integers(0, 3, 60)
+    weighted = fit_threshold(labels, values, maximize=maximize, sample_weights=weights.astype(float))
+    repeated = fit_threshold(np.repeat(labels, weights), np.repeat(values, weights), maximize=maximize)
+    assert weighted.value == pytest.approx(repeated.value, abs=1e-12)
+    assert (values >= weighted.threshold)[weights > 0].tolist() == (values >= repeated.threshold)[weights > 0].tolist()
+
+
+def test_a_target_out_of_reach_gives_the_nearest_and_says_so():
+    fitted = fit_threshold([0, 1, 0, 1], [0.9, 0.8, 0.7, 0.2], maximize="precision>=0.9")
+    assert not fitted.reached
+    assert 0.7 < fitted.threshold <= 0.8  # precision 1/2, of which there is none higher
+    assert fit_threshold([0, 1], [0.5, 0.5], maximize="alarms=0.4").threshold == np.inf
+    assert not fit_threshold([0, 1], [0.5, 0.5], maximize="alarms=0.4").reached
 
 
 def test_threshold_is_midway_in_log_odds():

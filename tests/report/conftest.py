@@ -95,7 +95,7 @@ def make_run(tmp_path: Path) -> MakeRun:
             middle = rows // 2
             validation = _scores(random, labels.select(np.arange(middle)), "validation")
             write_scores(validation, run.scores_file("validation"))
-            rule = fit_decision(validation, maximize, empty="never")
+            rule = fit_decision(validation, "argmax" if validation.exclusive else maximize, empty="never")
             write_rule(rule, run.file("decision.json"))
             metrics = {}
             if test:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 import typer
@@ -22,12 +23,21 @@ from equipoise.cli._scores import (
     load_scores,
 )
 from equipoise.decision import DecisionRule, fit_decision, read_rule, write_rule
+from equipoise.decision._words import interval_text, overall_sentences, threshold_text
 from equipoise.scores import Scores
 
 
 def decide(
     scores: ScoresArgument,
-    maximize: Annotated[str, typer.Option("--maximize", help="f1, balanced_accuracy or youden.")] = "f1",
+    maximize: Annotated[
+        str,
+        typer.Option(
+            "--maximize",
+            help="f1, micro_f1, fbeta:2, balanced_accuracy, youden, mcc, cost:1:10 (false positive : false negative), "
+            '"recall>=0.9", "precision>=0.5" or alarms=0.05 (share predicted positive); exclusive classes: f1, '
+            "balanced_accuracy, accuracy, costs:0,1/5,0 or argmax; grades also qwk and mae.",
+        ),
+    ] = "f1",
     method: Annotated[
         str, typer.Option("--method", help="exact, or shrunk: steadier thresholds where positives are few.")
     ] = "exact",
@@ -97,23 +107,30 @@ def _print(rule: DecisionRule, scores: Scores) -> None:
     rates = rule.apply(scores).table().mean(axis=0)
     truth = scores.table()
     prevalences = (truth == 1).sum(axis=0) / (~np.isnan(truth)).sum(axis=0).clip(1)
-    lines = []
-    for index, name in enumerate(rule.classes):
-        threshold = float(rule.thresholds[index])
-        shown = "never" if threshold > 1 else "always" if threshold == 0 else f"{threshold:.4g}"
-        row = (
+    corrected = np.full(len(rates), np.nan) if rule.corrected_values is None else rule.corrected_values
+    lines = [
+        (
             name,
             f"{rule.positives[index]:,}",
-            shown,
-            f"{rule.fitted_values[index]:.3f}",
+            f"{threshold_text(float(rule.thresholds[index]))} {interval_text(rule, index)}".rstrip(),
+            _figure(rule.fitted_values[index]),
+            _figure(corrected[index]),
             f"{rates[index]:.2%}",
             f"{prevalences[index]:.2%}",
         )
-        lines.append(row)
-    print_table(("class", "positives", "threshold", f"{rule.maximize} here", "predicted", "prevalence"), lines)
-    console().print(
-        f"{rule.maximize} here is on the rows that the thresholds were fitted on, and so too good: judge on the "
-        f"test role."
+        for index, name in enumerate(rule.classes)
+    ]
+    aim = rule.maximize
+    print_table(
+        ("class", "positives", "threshold [interval]", f"{aim} here", "corrected", "predicted", "prevalence"), lines
     )
-    for note in rule.notes:
-        console().print(note)
+    console().print(
+        f"{aim} here is on the rows that the thresholds were fitted on, and so too good; corrected is on rows left out "
+        "of the fit. Judge on the test role."
+    )
+    for line in (*overall_sentences(rule), *rule.notes):
+        console().print(line)
+
+
+def _figure(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3f}"

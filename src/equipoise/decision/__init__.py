@@ -6,8 +6,9 @@ from equipoise.decision.calibration import Calibration, CalibrationNeed, calibra
 from equipoise.decision.fit import fit_decision
 from equipoise.decision.fitted_on import FittedOn
 from equipoise.decision.monitor import MONITORS, higher_is_better, monitor_value
+from equipoise.decision.objectives import OBJECTIVES, Objective, parse_objective
 from equipoise.decision.rule import DecisionRule, fixed_rule, read_rule, write_rule
-from equipoise.decision.thresholds import OBJECTIVES, FittedThreshold, fit_threshold
+from equipoise.decision.thresholds import FittedThreshold, fit_threshold
 
 __all__ = [
     "MONITORS",
@@ -17,6 +18,7 @@ __all__ = [
     "DecisionRule",
     "FittedOn",
     "FittedThreshold",
+    "Objective",
     "calibration_need",
     "cross_fit",
     "fit_calibration",
@@ -25,6 +27,7 @@ __all__ = [
     "fixed_rule",
     "higher_is_better",
     "monitor_value",
+    "parse_objective",
     "read_rule",
     "write_rule",
 ]

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._checks import DataError, listed, nearest
+from equipoise._checks import ArgumentError, DataError, listed, nearest
 from equipoise._tasks import is_exclusive
 from equipoise.decision.calibration._json import parse_calibration
-from equipoise.decision.thresholds import METHODS, NEVER, OBJECTIVES
+from equipoise.decision.objectives import OBJECTIVES, allowed_objectives, parse_objective
+from equipoise.decision.thresholds import METHODS, NEVER
 from equipoise.scores import TASKS
 
 VERSION = 2
@@ -61,7 +62,7 @@ def parse_rule(data: Any) -> dict[str, Any]:
     if shift is None:
         raise _wrong("log_odds_shift", f"a list of {count} numbers")
     fitted_on = _fitted_on(data["fitted_on"])
-    if fitted_on is None and maximize in OBJECTIVES:
+    if fitted_on is None and maximize not in ("fixed", "argmax"):
         raise _wrong("fitted_on", "present where thresholds were fitted, so that they are not judged on the same rows")
     notes = data["notes"]
     if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
@@ -105,7 +106,7 @@ def _of_this_version(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _cut_points(data: dict[str, Any], count: int) -> NDArray[np.float64] | None:
-    cuts = _numbers(data, "cut_points", count - 1, low=0.0, high=count - 1.0)
+    cuts = _numbers(data, "cut_points", count - 1, low=0.0, high=float(count))
     if cuts is None:
         return None
     if data["task"] != "ordinal" or data["class_offsets"] is not None:
@@ -126,14 +127,24 @@ def _kind(data: dict[str, Any]) -> tuple[str, list[str], str]:
     if task not in TASKS:
         raise _wrong("task", f"one of {listed(TASKS)}")
     exclusive = is_exclusive(task)
-    allowed = ("argmax",) if exclusive else (*OBJECTIVES, "fixed")
-    if maximize not in allowed:
-        raise _wrong("maximize", f"one of {listed(allowed)} for task {task}")
+    if not _is_objective(maximize, task):
+        allowed = [OBJECTIVES[name][0] for name in allowed_objectives(task)] + ([] if exclusive else ["fixed"])
+        raise _wrong("maximize", f"one of {listed(allowed, limit=30)} for task {task}")
     if (len(classes) == 1) != (task == "binary") and task != "multilabel":
         raise _wrong("classes", "one name for task binary, at least two for exclusive classes")
     if data["method"] not in METHODS:
         raise _wrong("method", f"one of {listed(METHODS)}")
     return task, classes, maximize
+
+
+def _is_objective(text: Any, task: str) -> bool:
+    if text == "fixed" or not isinstance(text, str):
+        return text == "fixed" and not is_exclusive(task)
+    try:
+        found = parse_objective(text)
+    except ArgumentError:
+        return False
+    return found.name in allowed_objectives(task) and str(found) == text
 
 
 def _wrong(key: str, needed: str) -> DataError:

@@ -6,8 +6,10 @@ import math
 
 import numpy as np
 
+from equipoise._arrays import Floats
 from equipoise._checks import ArgumentError, check_one_of
-from equipoise.decision.thresholds import objective_at_cuts
+from equipoise.decision.objectives import Objective
+from equipoise.decision.thresholds import count_at_cuts
 from equipoise.metrics.agreement import quadratic_kappa
 from equipoise.metrics.figures import entry_losses
 from equipoise.metrics.outcomes import divide
@@ -95,12 +97,16 @@ def _of_class(name: str, ranked: RankedClass) -> float:
     if name.endswith("_ap"):
         return ranked.average_precision()
     if name.endswith("_f1"):
-        return float(objective_at_cuts(ranked, "f1").max())
-    worth = objective_at_cuts(ranked, "balanced_accuracy")
+        return float(_at_cuts(ranked, "f1").max())
+    worth = _at_cuts(ranked, "balanced_accuracy")
     if name == "balanced_accuracy":
         return float(worth.max())
     cut = int(worth.argmax())
     return float(ranked.true_positives[cut - 1] / ranked.positives) if cut else 0.0
+
+
+def _at_cuts(ranked: RankedClass, objective: str) -> Floats:
+    return Objective(objective).worth(*count_at_cuts(ranked), ranked.positives, ranked.negatives)
 
 
 def _of_most_likely(name: str, scores: Scores) -> float:

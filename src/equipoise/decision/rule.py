@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from equipoise._arrays import Floats
 from equipoise._checks import ArgumentError, DataError, listed
 from equipoise._files import read_json, write_json
+from equipoise.decision import _words
 from equipoise.decision._json import VERSION, pack_keys, parse_rule
 from equipoise.decision.calibration.record import Calibration
 from equipoise.decision.fitted_on import FittedOn
-from equipoise.decision.thresholds import ALWAYS, NEVER
+from equipoise.decision.thresholds import NEVER
 from equipoise.scores import Decisions, Scores
 
 
@@ -126,18 +127,7 @@ class DecisionRule:
 
     def sentences(self) -> list[str]:
         """Return what the rule does, one sentence per class, and its notes."""
-        if self.class_offsets is not None:
-            pairs = zip(self.classes, np.exp(self.class_offsets - self.class_offsets.min()), strict=True)
-            leaning = listed([f"{name} x {factor:.3g}" for name, factor in pairs], limit=30).replace('"', "")
-            return [f"The class with the largest probability times its factor is predicted: {leaning}.", *self.notes]
-        if self.thresholds is None:
-            return [f"The most likely of {len(self.classes)} classes is predicted.", *self.notes]
-        lines = []
-        for index, (name, threshold) in enumerate(zip(self.classes, self.thresholds.tolist(), strict=True)):
-            text = {ALWAYS: "always", NEVER: "never"}.get(threshold, f"from a probability of {threshold:.4g}")
-            behind = "" if self.positives is None else f", which rests on {self.positives[index]:,} positives"
-            lines.append(f"{name} is predicted {text}{behind}.")
-        return [*lines, *self.notes]
+        return _words.sentences(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the rule as plain JSON types."""

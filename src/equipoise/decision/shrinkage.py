@@ -4,24 +4,22 @@ With a few dozen positives the best cut of one sample is mostly luck. Its mean o
 search) is steadier, and steadier still is the threshold that follows from the probabilities alone, which needs them
 calibrated but counts no positives at all. The two are averaged in log-odds with weight a = positives / (positives +
 20) on the first.
+
+The pool that a threshold is drawn to is the plug-in of its own class and not the mean over classes: thresholds that are
+best for F1 differ between classes by their prevalence and by how well they rank, and the probabilities of the class
+know both. For micro-F1, whose best thresholds are the same for all classes, it is one plug-in of all classes pooled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
-from numpy.typing import NDArray
 
 from equipoise._arrays import Floats
-from equipoise.decision.thresholds import OBJECTIVES, FittedThreshold
-from equipoise.metrics.ranking import rank_class
+from equipoise.decision.objectives import Objective
 from equipoise.scores.record import logit, sigmoid
 
-RESAMPLES = 100
 PRIOR_POSITIVES = 20.0  # positives at which search and plug-in weigh the same
 _FURTHEST = 36.0  # log-odds beyond which a float64 probability is 1
-_CHUNK_ENTRIES = 2_000_000
 
 
 def plug_in_f1(probabilities: Floats) -> float:
@@ -34,9 +32,7 @@ def plug_in_f1(probabilities: Floats) -> float:
         >>> plug_in_f1(np.array([1.0, 1.0, 0.0, 0.0]))
         0.5
     """
-    ordered = np.sort(probabilities)[::-1]
-    promised = 2 * np.cumsum(ordered) / (np.arange(1, len(ordered) + 1) + ordered.sum())
-    return float(promised.max() / 2)
+    return plug_in(probabilities, Objective("f1"))
 
 
 def plug_in_prevalence(probabilities: Floats) -> float:
@@ -49,75 +45,64 @@ def plug_in_prevalence(probabilities: Floats) -> float:
     return float(probabilities.mean())
 
 
-# Objective -> the threshold that calibrated probabilities promise to be the best.
-PLUG_INS: dict[str, Callable[[Floats], float]] = {
-    "f1": plug_in_f1,
-    "balanced_accuracy": plug_in_prevalence,
-    "youden": plug_in_prevalence,
-}
+def plug_in(probabilities: Floats, objective: Objective) -> float:
+    """Return the threshold that calibrated probabilities promise to be the best, in [0, 1].
 
-
-def draw_resamples(keys: NDArray[np.uint64], *, seed: int = 0) -> NDArray[np.int16]:
-    """Return how often each bootstrap sample holds each row, shape (`RESAMPLES`, rows).
+    For F-beta it is F*/(1 + beta^2), with F* the best F-beta promised; for balanced accuracy and Youden's J the mean
+    probability; for costs alarm / (alarm + miss) (Elkan, IJCAI 2001, equation 2). For MCC and targets it is the
+    probability of the last row predicted when expected true and false positives stand for counts.
 
     Args:
-        keys: of the rows (or of their groups, which are then drawn whole). Equal sets of keys give equal draws,
-            whatever their order.
-        seed: of the draws.
+        probabilities: of the known rows, shape (rows,).
+        objective: of yes-or-no classes.
+
+    Example:
+        >>> plug_in(np.array([0.9, 0.2]), Objective("cost", (1.0, 4.0)))
+        0.2
     """
-    random = np.random.default_rng(seed)
-    different, inverse = np.unique(keys, return_inverse=True)
-    count = len(different)
-    draws = [np.bincount(random.integers(0, count, count), minlength=count) for _ in range(RESAMPLES)]
-    return np.array(draws, dtype=np.int16)[:, inverse]
+    if objective.name in ("balanced_accuracy", "youden"):
+        return plug_in_prevalence(probabilities)
+    if objective.name == "cost":
+        alarm, miss = objective.parameters
+        return alarm / (alarm + miss)
+    ordered = np.sort(probabilities)[::-1]
+    hits = np.cumsum(ordered)
+    alarms = np.arange(1, len(ordered) + 1) - hits
+    promised = objective.worth(hits, alarms, hits[-1], len(ordered) - hits[-1])
+    best = int(np.argmax(promised))
+    if objective.name in ("f1", "macro_f1", "micro_f1", "fbeta"):
+        beta = (objective.parameters or (1.0,))[0]
+        return float(promised[best] / (1 + beta * beta))
+    return float(ordered[best])
 
 
-def shrunk_threshold(
-    labels: Floats, probabilities: Floats, resamples: NDArray[np.int16], maximize: str
-) -> tuple[FittedThreshold, bool]:
-    """Return the shrunk threshold of one class with known positives and negatives, and whether the plug-in took part.
+def adds_up(probabilities: Floats, positives: float) -> bool:
+    """Return whether probabilities (rows,) add up to the number of positives, within four standard errors.
 
-    The plug-in is left out where the probabilities are plainly not calibrated: where their sum over the known rows is
-    further than four standard errors from the number of positives.
-
-    Args:
-        labels: 0, 1 or NaN for unknown, shape (rows,).
-        probabilities: in [0, 1], shape (rows,).
-        resamples: see `draw_resamples`, shape (resamples, rows).
-        maximize: the objective.
+    Where they do not they are plainly not calibrated, and what they promise is not worth drawing to.
     """
-    known = ~np.isnan(labels)
-    truth, values = labels[known], probabilities[known]
-    ranked = rank_class(truth, values)
-    searched = _searched_log_odds(truth, values, resamples[:, known], maximize)
-    expected, spread = values.sum(), np.sqrt((values * (1 - values)).sum())
-    calibrated = bool(abs(expected - ranked.positives) <= 4 * max(spread, 1.0))
-    share = ranked.positives / (ranked.positives + PRIOR_POSITIVES) if calibrated else 1.0
-    odds = float(_bounded(logit(np.asarray(PLUG_INS[maximize](values))))) if calibrated else 0.0
-    threshold = float(sigmoid(np.asarray(share * searched + (1 - share) * odds)))
-    predicted, total = truth[values >= threshold], (ranked.positives, ranked.negatives)
-    worth = OBJECTIVES[maximize](predicted.sum(), len(predicted) - predicted.sum(), *total)
-    return FittedThreshold(threshold, float(worth), *total), calibrated
+    spread = float(np.sqrt((probabilities * (1 - probabilities)).sum()))
+    return bool(abs(float(probabilities.sum()) - positives) <= 4 * max(spread, 1.0))
 
 
-def _searched_log_odds(truth: Floats, values: Floats, resamples: NDArray[np.int16], maximize: str) -> float:
-    """Return the mean over bootstrap samples of the log-odds midway below the best cut."""
-    order = np.argsort(values)[::-1]
-    odds, hits = _bounded(logit(values[order])), truth[order] == 1
-    ends = np.append(np.flatnonzero(odds[1:] != odds[:-1]), len(odds) - 1)
-    middles = (odds[ends] + np.append(odds[ends[1:]], odds[-1] - 1.0)) / 2
-    found: list[Floats] = []
-    width = max(1, _CHUNK_ENTRIES // len(odds))
-    for start in range(0, len(resamples), width):
-        weights = resamples[start : start + width][:, order]
-        drawn_hits = np.cumsum(np.where(hits, weights, 0), axis=1, dtype=np.int64)[:, ends].astype(np.float64)
-        alarms = np.cumsum(weights, axis=1, dtype=np.int64)[:, ends] - drawn_hits
-        for hit, alarm in zip(drawn_hits, alarms, strict=True):
-            if hit[-1] * alarm[-1] > 0:
-                hit_worth = OBJECTIVES[maximize](hit, alarm, float(hit[-1]), float(alarm[-1]))
-                found.append(middles[np.argmax(hit_worth)])
-    return float(np.mean(found))
+def draw_to_plug_in(odds: Floats, plug_in_threshold: float, positives: float) -> Floats:
+    """Return log-odds of searched thresholds averaged with those of a plug-in, of their shape.
+
+    The search weighs positives / (positives + 20).
+
+    Example:
+        >>> draw_to_plug_in(np.array([2.0]), 0.5, positives=20.0)
+        array([1.])
+    """
+    share = positives / (positives + PRIOR_POSITIVES)
+    return share * odds + (1 - share) * bounded_log_odds(np.asarray(plug_in_threshold))
 
 
-def _bounded(odds: Floats) -> Floats:
-    return np.clip(odds, -_FURTHEST, _FURTHEST)
+def bounded_log_odds(probabilities: Floats) -> Floats:
+    """Return log-odds within what a float64 probability can tell from 0 and 1."""
+    return np.clip(logit(probabilities), -_FURTHEST, _FURTHEST)
+
+
+def from_log_odds(odds: Floats) -> Floats:
+    """Return probabilities of log-odds."""
+    return sigmoid(np.asarray(odds))

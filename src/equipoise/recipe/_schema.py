@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from equipoise._checks import ArgumentError
 from equipoise._yaml import yaml_text
+from equipoise.decision.objectives import parse_objective
 from equipoise.recipe._agreement import disagreements, obstacles
 
 
@@ -260,9 +261,17 @@ class TrainingSettings(_Settings):
 class DecisionSettings(_Settings):
     """What the thresholds maximise on the validation role."""
 
-    maximize: Literal["f1", "balanced_accuracy", "youden"] = "f1"
+    maximize: str = "f1"  # see `parse_objective`: the words of `decide --maximize`
     method: Literal["exact", "shrunk"] = "shrunk"  # shrunk: steadier thresholds where positives are few
     calibration: Literal["none", "auto", "temperature"] = "none"  # those that every task has
+
+    @field_validator("maximize")
+    @classmethod
+    def _objective(cls, value: str) -> str:
+        try:
+            return str(parse_objective(value, function="a recipe"))
+        except ArgumentError as error:
+            raise PydanticCustomError("objective", "{said}", {"said": str(error)}) from error
 
 
 class Recipe(_Settings):

@@ -139,6 +139,10 @@ def _decision(view: RunView) -> list[str]:
         factors = np.exp(rule.class_offsets - rule.class_offsets.min())
         lean = joined([f"{name} x {factor:.2g}" for name, factor in zip(rule.classes, factors, strict=True)])
         return [f"The class with the largest probability times a factor, chosen on validation, is predicted: {lean}."]
+    if rule.cut_points is not None:
+        pairs = zip(rule.classes[1:], rule.cut_points.tolist(), strict=True)
+        grades = joined([f"{name} from {cut:.2g}" for name, cut in pairs])
+        return [f"The expected grade, cut on validation for {metric_name(rule.maximize)}, decides: {grades}."]
     if rule.thresholds is None:
         return ["The most likely class is predicted."]
     cuts = [

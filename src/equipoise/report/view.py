@@ -83,8 +83,10 @@ class RunView:
 
     @property
     def aim(self) -> str:
-        """The metric that the decision rule was fitted for: ``"f1"`` or ``"balanced_accuracy"``."""
-        maximize = "f1" if self.rule is None else self.rule.maximize
+        """The metric nearest to what the decision rule was fitted for: ``"f1"`` or ``"balanced_accuracy"``."""
+        if self.rule is None or self.exclusive:  # per class, exclusive classes have no balanced accuracy
+            return "f1"
+        maximize = self.rule.maximize
         return "balanced_accuracy" if maximize in ("balanced_accuracy", "youden") else "f1"
 
     @property

@@ -125,7 +125,7 @@ def tau_normalise(
             f"tau_normalise works on one score a class, of which the largest wins; the task of {run.path} is "
             f"{prepared.labels.task}. A threshold a class, fitted on validation, does the same there."
         )
-    members, objective = load_members(run), _OBJECTIVES[prepared.recipe.decision.maximize]
+    members, objective = load_members(run), _OBJECTIVES.get(prepared.recipe.decision.maximize, "macro_f1")
     if tau == "validation":
         worth = {value: _worth(_validation(prepared, members, value), objective) for value in TAUS}
         tau, validated = max(TAUS, key=lambda value: (worth[value], -value)), {str(k): v for k, v in worth.items()}

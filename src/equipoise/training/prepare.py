@@ -26,6 +26,7 @@ from equipoise.balance import (
     preflight,
 )
 from equipoise.data import Features, Leak, epoch_order, find_leaks, forgotten_targets, read_features, stable_seed
+from equipoise.decision.objectives import check_objective, parse_objective
 from equipoise.labels import Census, Labels, Split, count_labels, read_labels, read_split, read_table, split_labels
 from equipoise.losses import ClassLoss, make_loss
 from equipoise.samplers import IndexStream
@@ -198,6 +199,7 @@ def prepare(recipe: Recipe) -> Prepared:
     """
     recipe.require_runnable()
     labels = _read_labels(recipe)
+    check_objective(parse_objective(recipe.decision.maximize), labels.task, function="decision (recipe)")
     census = count_labels(labels)
     _require_learnable(labels, census)
     split = _make_split(recipe, labels)

@@ -1,0 +1,370 @@
+"""Thresholds of yes-or-no classes: exact or shrunk, each with an interval and a figure without its optimism."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equipoise._arrays import Floats
+from equipoise.decision import shrinkage
+from equipoise.decision.joint import joint_worths
+from equipoise.decision.objectives import Objective
+from equipoise.decision.resampling import FOLDS, Bins, Counts, Groups
+from equipoise.decision.thresholds import (
+    ALWAYS,
+    NEVER,
+    alarm_threshold,
+    choose_cut,
+    count_at_cuts,
+    midway,
+)
+from equipoise.metrics.ranking import RankedClass
+from equipoise.scores.record import logit
+
+REPLICATES = 100
+_MOST_SEARCHES = 20_000  # classes times replicates
+_LARGE = 20_000  # rows from which five folds are as good as ten
+_STEP = 0.5  # log-odds beyond the last score at which "never" and "always" are put when thresholds are averaged
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class YesNo:
+    """What thresholds are searched on: classes with positives and negatives only.
+
+    Args:
+        truth: 0, 1 or NaN, shape (rows, classes).
+        probabilities: at the natural prevalence, shape (rows, classes).
+        ranked: the classes, sorted.
+        objective: what is maximised.
+        groups: rows that are drawn or left out together.
+    """
+
+    truth: Floats
+    probabilities: Floats
+    ranked: Sequence[RankedClass]
+    objective: Objective
+    groups: Groups
+
+    @property
+    def count(self) -> int:
+        """Number of classes."""
+        return len(self.ranked)
+
+    @property
+    def positives(self) -> Floats:
+        """Number of positives of each class, shape (classes,)."""
+        return np.array([one.positives for one in self.ranked])
+
+    def search(self) -> Floats:
+        """Return the best thresholds on all rows, shape (classes,)."""
+        if self.objective.name == "alarms":
+            share = self.objective.parameters[0]
+            return np.array([alarm_threshold(self.probabilities[:, index], share) for index in range(self.count)])
+        counts = [count_at_cuts(one) for one in self.ranked]
+        worths = cut_worths(
+            self.objective,
+            [(*one, ranked.positives, ranked.negatives) for one, ranked in zip(counts, self.ranked, strict=True)],
+        )
+        return np.array([choose_cut(one, worth)[1] for one, worth in zip(self.ranked, worths, strict=True)])
+
+    def counts_at(self, thresholds: Floats, rows: NDArray[np.bool_] | None = None) -> Floats:
+        """Return true positives, false positives, positives, negatives at thresholds (classes,): shape (4, classes)."""
+        truth = self.truth if rows is None else self.truth[rows]
+        predicted = (self.probabilities if rows is None else self.probabilities[rows]) >= thresholds
+        return count_predictions(truth, predicted)
+
+
+def cut_worths(objective: Objective, counts: Sequence[Counts]) -> list[Floats]:
+    """Return for each class what its cut has to maximise.
+
+    Args:
+        objective: of classes one by one, or micro-F1 of all together.
+        counts: for each class true and false positives at each cut, all positives and all negatives.
+    """
+    if objective.joint:
+        hits, alarms = [one[0] for one in counts], [one[1] for one in counts]
+        return joint_worths(hits, alarms, sum(one[2] for one in counts))
+    return [objective.worth(*one) for one in counts]
+
+
+def count_predictions(truth: Floats, predicted: NDArray[np.bool_]) -> Floats:
+    """Return true positives, false positives, positives and negatives of each class, shape (4, classes)."""
+    positive, negative = truth == 1, truth == 0
+    cells = (positive & predicted, negative & predicted, positive, negative)
+    return np.array([np.count_nonzero(one, axis=0) for one in cells], dtype=np.float64)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Fitted:
+    """Thresholds and what is known about them, all of shape (classes,) but the overall figures and notes.
+
+    Args:
+        thresholds: see `DecisionRule`.
+        low: lower end of the 95 % bootstrap interval; NaN where it could not be had.
+        high: upper end.
+        values: figure of the objective on the rows fitted on.
+        corrected: the same without its optimism; NaN where it could not be had.
+        overall: figure of a joint objective; None for others.
+        corrected_overall: the same without its optimism.
+        uncalibrated: whether the probabilities do not add up to the positives, so that nothing was drawn to them.
+        reached: true positives, false positives, positives and negatives on the rows fitted on, shape (4, classes).
+        left_out: the same of rows left out of the fit.
+        searched: whether the thresholds are the best on the rows fitted on, and not shrunk.
+    """
+
+    thresholds: Floats
+    low: Floats
+    high: Floats
+    values: Floats
+    corrected: Floats
+    overall: float | None
+    corrected_overall: float | None
+    uncalibrated: NDArray[np.bool_]
+    reached: Floats
+    left_out: Floats
+    searched: bool
+
+
+def fit_yes_no(problem: YesNo, method: str) -> Fitted:
+    """Return thresholds by the exact search, or shrunk (see `decision/shrinkage.py`).
+
+    Interval: 2.5 % and 97.5 % of the thresholds found in 100 bootstrap samples of the groups (fewer for more than 200
+    classes), widened to hold the threshold. It says how far the search moves from sample to sample; as a confidence
+    interval it is rough, for a best cut converges more slowly than a mean (Kim and Pollard, Annals of Statistics 1990).
+
+    Optimism: the exact search is repeated without each of ten folds of groups in turn, and its thresholds judged on the
+    fold left out; counts are pooled over the folds. A shrunk threshold is judged on each row by its mean over the
+    bootstrap samples that lack the row's group (the jackknife after the bootstrap, Efron, JRSS B 1992), which costs no
+    search more.
+    """
+    shrunk = method == "shrunk" and problem.objective.name != "alarms"
+    odds, drawn = resampled_odds(problem, max(20, min(REPLICATES, _MOST_SEARCHES // problem.count)), keep=shrunk)
+    uncalibrated = np.zeros(problem.count, dtype=bool)
+    if shrunk:
+        plug_ins, uncalibrated = _plug_ins(problem)
+        odds = _drawn(odds, plug_ins, uncalibrated, problem.positives)
+        with np.errstate(invalid="ignore"):
+            center = _mean(odds)
+        thresholds = shrinkage.from_log_odds(center)
+        left_out = _judged_without_own_group(problem, odds, center, drawn)
+    else:
+        thresholds = problem.search()
+        left_out = _cross_fitted(problem)
+    low, high = _interval(problem, odds, thresholds)
+    counts = problem.counts_at(thresholds)
+    enough = problem.positives > 1 if problem.objective.name != "alarms" else np.ones(problem.count, dtype=bool)
+    overall = corrected = None
+    if problem.objective.joint:
+        overall, corrected = (float(problem.objective.figure(*one.sum(axis=1))) for one in (counts, left_out))
+    return Fitted(
+        thresholds=thresholds,
+        low=low,
+        high=high,
+        values=problem.objective.figure(*counts),
+        corrected=np.where(enough, problem.objective.figure(*left_out), np.nan),
+        overall=overall,
+        corrected_overall=corrected,
+        uncalibrated=uncalibrated,
+        reached=counts,
+        left_out=left_out,
+        searched=not shrunk,
+    )
+
+
+def resampled_odds(problem: YesNo, replicates: int, *, keep: bool) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return log-odds of the best thresholds in bootstrap samples, and which groups each sample holds.
+
+    Of cuts of equal worth the mean is taken.
+
+    Returns:
+        (replicates, classes), NaN where a sample lacks positives or negatives; and (replicates, groups), or no row of
+        it unless `keep`.
+    """
+    odds = np.full((replicates, problem.count), np.nan)
+    held = np.zeros((replicates if keep else 0, problem.groups.count), dtype=bool)
+    search = _alarm_search(problem) if problem.objective.name == "alarms" else _search(problem)
+    for number, drawn in enumerate(problem.groups.draws(replicates)):
+        odds[number] = search(drawn.astype(np.float64)[problem.groups.member])
+        if keep:
+            held[number] = drawn > 0
+    return odds, held
+
+
+def _search(problem: YesNo) -> Callable[[Floats], Floats]:
+    """Return the search of thresholds, as log-odds, for weights of rows."""
+    bins = bin_classes(problem)
+    middles = [_middles(one)[: kept.size + 1] for one, kept in zip(problem.ranked, bins, strict=True)]
+
+    def search(weights: Floats) -> Floats:
+        total = float(weights.sum())
+        counts = [one.count(weights, total) for one in bins]
+        found = np.full(len(counts), np.nan)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            worths = cut_worths(problem.objective, counts)
+        for index, (one, worth) in enumerate(zip(counts, worths, strict=True)):
+            if one[2] * one[3] > 0:
+                found[index] = middles[index][worth >= worth.max() - 1e-12].mean()
+        return found
+
+    return search
+
+
+def bin_classes(problem: YesNo) -> list[Bins]:
+    """Return the rows of each class between the cuts that can be the best in a bootstrap sample or without a fold.
+
+    Left out are cuts below the last whose worth on all rows is within 8 / sqrt(positives) of the best, in parts of the
+    range of worths: far more than a sample moves a worth.
+    """
+    counts = [(*count_at_cuts(one), one.positives, one.negatives) for one in problem.ranked]
+    columns = zip(problem.ranked, problem.truth.T, problem.probabilities.T, strict=True)
+    return [
+        Bins.of(one, np.ascontiguousarray(truth), np.ascontiguousarray(values), _last_cut(worth, one.positives))
+        for (one, truth, values), worth in zip(columns, cut_worths(problem.objective, counts), strict=True)
+    ]
+
+
+def _last_cut(worth: Floats, positives: float) -> int:
+    near = worth.max() - 8.0 / np.sqrt(positives) * (worth.max() - worth.min())
+    return int(np.flatnonzero(worth >= near)[-1])
+
+
+def _alarm_search(problem: YesNo) -> Callable[[Floats], Floats]:
+    """Return the search of the threshold for a share of rows, among the highest rows, twice as many as asked for."""
+    share, rows = problem.objective.parameters[0], len(problem.truth)
+    kept = min(rows, int(2 * share * rows) + 200)
+    orders = [np.argsort(-np.ascontiguousarray(one), kind="stable")[:kept] for one in problem.probabilities.T]
+    edges = []
+    for order, values, ranked in zip(orders, problem.probabilities.T, problem.ranked, strict=True):
+        odds = shrinkage.bounded_log_odds(values[order])
+        lowest = shrinkage.bounded_log_odds(np.asarray(ranked.lowest)) - 2 * _STEP
+        edges.append(np.concatenate(([odds[0] + 2 * _STEP], odds, [lowest if kept == rows else odds[-1]])))
+
+    def search(weights: Floats) -> Floats:
+        most = share * float(weights.sum()) * (1 + 1e-12)
+        places = [int(np.searchsorted(np.cumsum(weights[order]), most, side="right")) for order in orders]
+        return np.array([edge[place : place + 2].mean() for edge, place in zip(edges, places, strict=True)])
+
+    return search
+
+
+def _middles(ranked: RankedClass) -> Floats:
+    """Return log-odds midway below each cut; those of never and always half a unit beyond the scores."""
+    highest, lowest = shrinkage.bounded_log_odds(np.array([ranked.highest, ranked.lowest]))
+    below = shrinkage.bounded_log_odds(np.maximum(ranked.below, 0.0))
+    below[~np.isfinite(ranked.below)] = lowest - 2 * _STEP
+    return np.concatenate(([highest + _STEP], (shrinkage.bounded_log_odds(ranked.values) + below) / 2))
+
+
+def _plug_ins(problem: YesNo) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return the plug-in threshold of each class, and whether its probabilities are plainly not calibrated."""
+    known = [column[~np.isnan(truth)] for column, truth in zip(problem.probabilities.T, problem.truth.T, strict=True)]
+    pairs = zip(known, problem.positives.tolist(), strict=True)
+    uncalibrated = np.array([not shrinkage.adds_up(values, positives) for values, positives in pairs])
+    if problem.objective.joint:
+        fine = [values for values, wrong in zip(known, uncalibrated.tolist(), strict=True) if not wrong]
+        pooled = shrinkage.plug_in(np.concatenate(fine), problem.objective) if fine else 0.5
+        return np.full(problem.count, pooled), uncalibrated
+    return np.array([shrinkage.plug_in(values, problem.objective) for values in known]), uncalibrated
+
+
+def _drawn(odds: Floats, plug_ins: Floats, uncalibrated: NDArray[np.bool_], positives: Floats) -> Floats:
+    columns = [
+        odds[:, index] if uncalibrated[index] else shrinkage.draw_to_plug_in(odds[:, index], plug_ins[index], count)
+        for index, count in enumerate(positives.tolist())
+    ]
+    return np.column_stack(columns)
+
+
+def _mean(odds: Floats) -> Floats:
+    usable = ~np.isnan(odds)
+    return np.asarray(np.where(usable, odds, 0.0).sum(axis=0) / np.maximum(usable.sum(axis=0), 1))
+
+
+def _judged_without_own_group(problem: YesNo, odds: Floats, center: Floats, drawn: NDArray[np.bool_]) -> Floats:
+    """Return counts at thresholds that are means over the samples without the row's own group, shape (4, classes)."""
+    lacking, usable = (~drawn).astype(np.float32), ~np.isnan(odds)
+    samples = lacking.T @ usable.astype(np.float32)
+    sums = lacking.T @ np.where(usable, odds - center, 0.0).astype(np.float32)
+    own = center + np.where(samples > 0, sums / np.maximum(samples, 1), 0.0)
+    predicted = problem.probabilities >= shrinkage.from_log_odds(own)[problem.groups.member]
+    return count_predictions(problem.truth, predicted)
+
+
+def _cross_fitted(problem: YesNo) -> Floats:
+    """Return counts of rows left out, at thresholds searched without their fold, shape (4, classes)."""
+    folds = problem.groups.folds(FOLDS if len(problem.truth) < _LARGE else FOLDS // 2)
+    search = _without_alarms(problem) if problem.objective.name == "alarms" else _without(problem)
+    counts = np.zeros((4, problem.count))
+    for fold in range(int(folds.max()) + 1):
+        held = folds == fold
+        counts += problem.counts_at(search(~held), held)
+    return counts
+
+
+def _without_alarms(problem: YesNo) -> Callable[[NDArray[np.bool_]], Floats]:
+    share = problem.objective.parameters[0]
+    return lambda rows: np.array([alarm_threshold(values, share) for values in problem.probabilities[rows].T])
+
+
+def _without(problem: YesNo) -> Callable[[NDArray[np.bool_]], Floats]:
+    """Return the exact search on some of the rows, without sorting them again."""
+    bins = bin_classes(problem)
+    known = [
+        np.where(np.isnan(truth), np.inf, values)
+        for truth, values in zip(problem.truth.T, problem.probabilities.T, strict=True)
+    ]
+
+    def search(rows: NDArray[np.bool_]) -> Floats:
+        weights = rows.astype(np.float64)
+        total = float(weights.sum())
+        counts = [one.count(weights, total) for one in bins]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            worths = cut_worths(problem.objective, counts)
+        found = zip(problem.ranked, known, counts, worths, strict=True)
+        return np.array([_threshold(ranked.values, values[rows], one, worth) for ranked, values, one, worth in found])
+
+    return search
+
+
+def _threshold(cuts: Floats, values: Floats, counts: Counts, worth: Floats) -> float:
+    """Return the threshold of the best cut, midway to the next lower of some rows, in the widest such gap.
+
+    Args:
+        cuts: scores of positives of all rows, descending.
+        values: scores of the rows searched on, infinite where unknown.
+        counts: at the cuts, of these rows.
+        worth: of the cuts.
+    """
+    hits, _, positives, negatives = counts
+    if not positives * negatives > 0:
+        return NEVER if positives == 0 else ALWAYS
+    present = np.concatenate(([True], np.diff(hits) > 0))  # cuts below a score that is still there
+    best = np.flatnonzero(present & (worth >= worth.max() - 1e-13))
+    found: list[tuple[float, float]] = []  # width of the gap, threshold
+    for cut in best[best > 0][:10].tolist():
+        above = float(cuts[cut - 1])
+        below = float(values.max(where=values < above, initial=-np.inf))
+        if below > -np.inf:
+            width = float(logit(np.asarray(above)) - logit(np.asarray(below)))
+            found.append((width, midway(above, below)))
+    if found:
+        return max(found)[1]
+    return NEVER if best[0] == 0 else ALWAYS
+
+
+def _interval(problem: YesNo, odds: Floats, thresholds: Floats) -> tuple[Floats, Floats]:
+    """Return the ends of the bootstrap intervals; NaN where more than half of the samples found no threshold."""
+    ends = np.full((2, problem.count), np.nan)
+    for index, ranked in enumerate(problem.ranked):
+        usable = odds[~np.isnan(odds[:, index]), index]
+        if 2 * len(usable) <= len(odds):
+            continue
+        found = np.quantile(usable, (0.025, 0.975))
+        highest, lowest = shrinkage.bounded_log_odds(np.array([ranked.highest, ranked.lowest]))
+        ends[:, index] = shrinkage.from_log_odds(found)
+        ends[found > highest, index] = NEVER
+        ends[found < lowest, index] = ALWAYS
+    return np.minimum(ends[0], thresholds), np.maximum(ends[1], thresholds)
