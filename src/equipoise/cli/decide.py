@@ -26,18 +26,20 @@ from equipoise.decision import DecisionRule, fit_decision, read_rule, write_rule
 from equipoise.decision._words import interval_text, overall_sentences, threshold_text
 from equipoise.scores import Scores
 
+MaximizeOption = Annotated[
+    str,
+    typer.Option(
+        "--maximize",
+        help="f1, micro_f1, fbeta:2, balanced_accuracy, youden, mcc, cost:1:10 (false positive : false negative), "
+        '"recall>=0.9", "precision>=0.5" or alarms=0.05 (share predicted positive); exclusive classes: f1, '
+        "balanced_accuracy, accuracy, costs:0,1/5,0 or argmax; grades also qwk and mae.",
+    ),
+]
+
 
 def decide(
     scores: ScoresArgument,
-    maximize: Annotated[
-        str,
-        typer.Option(
-            "--maximize",
-            help="f1, micro_f1, fbeta:2, balanced_accuracy, youden, mcc, cost:1:10 (false positive : false negative), "
-            '"recall>=0.9", "precision>=0.5" or alarms=0.05 (share predicted positive); exclusive classes: f1, '
-            "balanced_accuracy, accuracy, costs:0,1/5,0 or argmax; grades also qwk and mae.",
-        ),
-    ] = "f1",
+    maximize: MaximizeOption = "f1",
     method: Annotated[
         str, typer.Option("--method", help="exact, or shrunk: steadier thresholds where positives are few.")
     ] = "exact",
