@@ -109,6 +109,21 @@ def test_from_a_table_of_scores_to_a_judged_rule(folder: Path) -> None:
     assert (folder / "pr.png").read_bytes()[:4] == b"\x89PNG"
 
 
+def test_what_the_rule_does_elsewhere(folder: Path) -> None:
+    equipoise(folder, "decide", "boosting-validation.csv", "--role", "validation", *COLUMNS, "--out", "here.json")
+    table = pl.read_csv(folder / "boosting-test.csv")
+    common = table.filter((pl.col("outcome") == "ill") | (pl.int_range(pl.len()) % 5 == 0))
+    common.drop("outcome").write_csv(folder / "clinic.csv")
+    said = equipoise(
+        folder, "prevalence", "boosting-test.csv", "--role", "test", *COLUMNS, "--rule", "here.json",
+        "--unlabelled", "clinic.csv", "--rule-out", "moved.json", "--out", "elsewhere.json", "--figure", "elsewhere.png",
+    )  # fmt: skip
+    estimate = json.loads((folder / "elsewhere.json").read_text())["estimate"]
+    truth = (common["outcome"] == "ill").mean()
+    assert estimate["low"][0] < truth < estimate["high"][0], (said.out, truth)
+    assert json.loads((folder / "moved.json").read_text())["classes"] == ["ill"]
+
+
 def test_the_rows_that_a_rule_was_fitted_on_do_not_judge_it(folder: Path) -> None:
     flags = ("--role", "validation", *COLUMNS)
     equipoise(folder, "decide", "logistic-validation.csv", *flags, "--out", "other.json")

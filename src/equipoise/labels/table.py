@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import codecs
 import csv
+import functools
 import io
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +55,10 @@ class TableSource:
         """The file's name, as error messages show it."""
         return self.path.name
 
+    @functools.cached_property
+    def _counts(self) -> Counter[str]:
+        return Counter(self.columns)
+
     def place(self, row: int, column: str | None = None) -> str:
         """Return ``'labels.csv row 812, column "finding"'``; `row` counts data rows from 0, the text from 1."""
         cell = f', column "{column}"' if column is not None else ""
@@ -64,7 +70,7 @@ class TableSource:
         Raises:
             DataError: it is missing (the message names the nearest) or stands in the header twice.
         """
-        count = self.columns.count(column)
+        count = self._counts[column]
         if count == 1:
             return column
         if count > 1:
