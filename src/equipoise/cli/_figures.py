@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from equipoise.decision import DecisionRule
     from equipoise.scores import Scores
 
-PLOTS = ("thresholds", "precision_recall", "roc", "reliability")
+PLOTS = ("thresholds", "cost", "precision_recall", "roc", "reliability")
 FigureOption = Annotated[Path | None, typer.Option("--figure", help="Where to draw a figure, as PNG.")]
 PlotOption = Annotated[
     str | None,
     typer.Option(
         "--plot",
-        help="What --figure draws: thresholds, precision_recall, roc or reliability.",
+        help="What --figure draws: thresholds, cost (the aim of the rule at every threshold), "
+        "precision_recall, roc or reliability.",
     ),
 ]
 
@@ -61,8 +62,8 @@ def _figure(scores: Scores, rule: DecisionRule | None, plot: str) -> Figure:
     if plot == "reliability":
         natural = scores if rule is None else rule.apply(scores).scores
         return report.plot_reliability(natural, per_class=len(scores.classes) > 1)
-    if plot == "thresholds":
+    if plot in ("thresholds", "cost"):
         if rule is None:
-            raise ArgumentError("--plot thresholds needs a rule. Give --rule decision.json or --threshold.")
-        return report.plot_thresholds(scores, rule)
+            raise ArgumentError(f"--plot {plot} needs a rule. Give --rule decision.json or --threshold.")
+        return report.plot_cost(scores, rule) if plot == "cost" else report.plot_thresholds(scores, rule)
     return report.plot_roc(scores, rule) if plot == "roc" else report.plot_precision_recall(scores, rule)

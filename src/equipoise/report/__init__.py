@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from equipoise._lazy import load_late
 
 if TYPE_CHECKING:
+    from equipoise.report.cost_plot import plot_cost as plot_cost
     from equipoise.report.curve_plots import plot_precision_recall as plot_precision_recall
     from equipoise.report.curve_plots import plot_roc as plot_roc
     from equipoise.report.frontier_plot import plot_frontier as plot_frontier
@@ -34,6 +35,7 @@ _HOME = {
     "metrics_table": "tables",
     "next_steps": "summary",
     "plot_census": "plots",
+    "plot_cost": "cost_plot",
     "plot_frontier": "frontier_plot",
     "plot_learning_curves": "plots",
     "plot_precision_recall": "curve_plots",
@@ -54,6 +56,7 @@ __all__ = [
     "metrics_table",
     "next_steps",
     "plot_census",
+    "plot_cost",
     "plot_frontier",
     "plot_learning_curves",
     "plot_precision_recall",
