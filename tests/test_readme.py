@@ -21,7 +21,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
-PAGES = {"README": README}
+PAGES = {"README": README, "decisions": ROOT / "docs" / "decisions.md"}
 NOT_RUN = "<!-- not run -->"
 BLOCK = re.compile(r"(?P<before>[^\n]*)\n+```(?P<language>\w+)[^\n]*\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")

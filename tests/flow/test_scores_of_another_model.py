@@ -116,7 +116,7 @@ def test_what_the_rule_does_elsewhere(folder: Path) -> None:
     common.drop("outcome").write_csv(folder / "clinic.csv")
     said = equipoise(
         folder, "prevalence", "boosting-test.csv", "--role", "test", *COLUMNS, "--rule", "here.json",
-        "--unlabelled", "clinic.csv", "--rule-out", "moved.json", "--out", "elsewhere.json", "--figure", "elsewhere.png",
+        "--unlabelled", "clinic.csv", "--rule-out", "moved.json", "--out", "elsewhere.json", "--figure", "e.png",
     )  # fmt: skip
     estimate = json.loads((folder / "elsewhere.json").read_text())["estimate"]
     truth = (common["outcome"] == "ill").mean()
