@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from equipoise._arrays import Floats
 from equipoise._checks import ArgumentError
@@ -97,11 +98,14 @@ def judge_threshold(
     threshold: float, labels: Floats, values: Floats, objective: Objective, weights: Floats | None = None
 ) -> FittedThreshold:
     """Return a threshold with its figure on labels (0, 1, NaN) and values, shape (rows,)."""
-    weight = np.ones(len(values)) if weights is None else weights
     predicted, positive, negative = values >= threshold, labels == 1, labels == 0
-    counts = [float(weight[one].sum()) for one in (predicted & positive, predicted & negative, positive, negative)]
+
+    def mass(rows: NDArray[np.bool_]) -> float:
+        return float(np.count_nonzero(rows) if weights is None else weights[rows].sum())
+
+    counts = [mass(one) for one in (predicted & positive, predicted & negative, positive, negative)]
     if objective.name == "alarms":  # a share of all rows: their labels do not matter
-        value = float(weight[predicted].sum() / weight.sum())
+        value = mass(predicted) / mass(np.ones(len(values), dtype=bool))
         return FittedThreshold(threshold, value, counts[2], counts[3], value > 0)
     reached = not objective.is_target or bool(objective.worth(*counts) >= 0)
     return FittedThreshold(threshold, float(objective.figure(*counts)), counts[2], counts[3], reached)
@@ -141,12 +145,15 @@ def alarm_threshold(values: Floats, share: float, weights: Floats | None = None)
         0.3797958971132712
     """
     if weights is None:
-        ordered = np.sort(values)[::-1]
-        count = int(np.floor(share * len(ordered) * (1 + 1e-12)))
-    else:
-        order = np.argsort(-values)
-        ordered, total = values[order], np.cumsum(weights[order])
-        count = int(np.searchsorted(total, share * total[-1] * (1 + 1e-12), side="right"))
+        count = int(np.floor(share * len(values) * (1 + 1e-12)))
+        if count >= len(values):
+            return ALWAYS
+        first_silent = np.partition(values, len(values) - count - 1)[len(values) - count - 1]
+        predicted = values[values > first_silent]  # a block of equal scores is predicted whole or not
+        return midway(float(predicted.min()), float(first_silent)) if len(predicted) else NEVER
+    order = np.argsort(-values)
+    ordered, total = values[order], np.cumsum(weights[order])
+    count = int(np.searchsorted(total, share * total[-1] * (1 + 1e-12), side="right"))
     while 0 < count < len(ordered) and ordered[count - 1] == ordered[count]:
         count = int(np.searchsorted(-ordered, -ordered[count]))  # a block of equal scores is predicted whole or not
     if count == 0:

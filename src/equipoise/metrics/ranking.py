@@ -119,12 +119,12 @@ def rank_classes(labels: Floats, values: Floats) -> list[RankedClass]:
     ranked = []
     for start in range(0, labels.shape[1], _TOGETHER):
         truth = labels[:, start : start + _TOGETHER]
-        columns, unknown = _columns(values[:, start : start + _TOGETHER]), np.isnan(truth)
+        columns, unknown = transposed(values[:, start : start + _TOGETHER]), np.isnan(truth)
         positives = [
-            np.sort(one[np.flatnonzero(hits)]) for one, hits in zip(columns, _columns(truth == 1), strict=True)
+            np.sort(one[np.flatnonzero(hits)]) for one, hits in zip(columns, transposed(truth == 1), strict=True)
         ]
         if unknown.any():
-            columns[_columns(unknown)] = np.nan  # sorted to the end
+            columns[transposed(unknown)] = np.nan  # sorted to the end
         columns.sort(axis=1)
         known = len(truth) - unknown.sum(axis=0)
         ranked += [
@@ -133,8 +133,14 @@ def rank_classes(labels: Floats, values: Floats) -> list[RankedClass]:
     return ranked
 
 
-def _columns(table: NDArray) -> NDArray:
-    """Return the transpose in its own memory, copied block by block so that both sides stay in the cache."""
+def transposed(table: NDArray) -> NDArray:
+    """Return the transpose in its own memory, copied block by block so that both sides stay in the cache.
+
+    Example:
+        >>> transposed(np.array([[1, 2], [3, 4]]))
+        array([[1, 3],
+               [2, 4]])
+    """
     result = np.empty(table.shape[::-1], dtype=table.dtype)
     for start in range(0, len(table), 2048):
         result[:, start : start + 2048] = table[start : start + 2048].T
