@@ -140,14 +140,14 @@ def prevalence(
     if out is not None:
         write_json(out, result)
     if figure is not None:
-        dense = prevalence_table(found, chosen, _grid(table), **dataclasses.asdict(draws))
-        _draw(figure, dense, estimate)
+        _draw(figure, prevalence_table(found, chosen, _grid(table), **dataclasses.asdict(draws)), estimate)
     if json:
         print_json(result)
         return
     show_prevalence(table, estimate)
-    said = [] if moved is None else moved.notes[len(chosen.notes) :]
-    console().print(*said, *(f"Written to {path}." for path in (rule_out, out, figure) if path is not None), sep="\n")
+    said = () if moved is None else moved.notes[len(chosen.notes) :]
+    for line in (*said, *(f"Written to {path}." for path in (rule_out, out, figure) if path is not None)):
+        console().print(line)
 
 
 @dataclasses.dataclass(frozen=True)

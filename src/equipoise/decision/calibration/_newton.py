@@ -8,7 +8,7 @@ import numpy as np
 
 from equipoise._arrays import Floats
 
-RIDGE = 1e-6  # times half the squared distance from the start, beside a log loss summed over rows
+RIDGE = 1e-6  # times half the squared parameters, beside a log loss summed over rows
 _STEPS = 100
 _CLOSE = 1e-12  # squared Newton decrement, relative to the loss, at which the minimum is reached
 
@@ -17,14 +17,14 @@ Loss = Callable[[Floats], tuple[float, Floats, Floats]]
 
 
 def minimise(loss: Loss, start: Floats, *, ridge: Floats | float = RIDGE) -> Floats:
-    """Return the minimum of a convex loss plus ``sum ridge / 2 (parameters - start)^2``.
+    """Return the minimum of a convex loss plus ``sum ridge / 2 parameters^2``.
 
     The ridge makes the minimum unique and finite where the rows leave it open (constant scores, classes that a score
     separates).
 
     Args:
         loss: convex, twice differentiable.
-        start: where the search begins and what the ridge draws to: the identity, shape (parameters,).
+        start: where the search begins, shape (parameters,). Zero is a good place: there no probability is certain.
         ridge: above 0, one or one per parameter.
 
     Example:
@@ -35,7 +35,7 @@ def minimise(loss: Loss, start: Floats, *, ridge: Floats | float = RIDGE) -> Flo
         2.0
     """
     here = start.copy()
-    value, gradient, curvature = _with_ridge(loss, here, start, ridge)
+    value, gradient, curvature = _with_ridge(loss, here, ridge)
     for _ in range(_STEPS):
         step = np.linalg.solve(curvature, gradient)
         decrement = float(gradient @ step)
@@ -43,7 +43,7 @@ def minimise(loss: Loss, start: Floats, *, ridge: Floats | float = RIDGE) -> Flo
             break
         for _ in range(60):
             there = here - step
-            found = _with_ridge(loss, there, start, ridge)
+            found = _with_ridge(loss, there, ridge)
             if found[0] <= value - 1e-4 * float(gradient @ step):
                 break
             step = step / 2
@@ -53,19 +53,18 @@ def minimise(loss: Loss, start: Floats, *, ridge: Floats | float = RIDGE) -> Flo
     return here
 
 
-def _with_ridge(loss: Loss, here: Floats, start: Floats, ridge: Floats | float) -> tuple[float, Floats, Floats]:
+def _with_ridge(loss: Loss, here: Floats, ridge: Floats | float) -> tuple[float, Floats, Floats]:
     value, gradient, curvature = loss(here)
-    away = here - start
-    pull = ridge * away
-    return value + float(pull @ away) / 2, gradient + pull, curvature + ridge * np.eye(len(here))
+    pull = ridge * here
+    return value + float(pull @ here) / 2, gradient + pull, curvature + ridge * np.eye(len(here))
 
 
 def one_case_ridge(design: Floats, weights: Floats, *, plain: bool) -> Floats:
     """Return the ridge of each parameter: what one case says, or next to nothing where `plain`.
 
     A case at a probability of one half, one standard deviation from the mean, has information ``variance / 4`` on a
-    slope. So the ridge is as strong as one case whatever the scale of the scores; an intercept (a constant column) gets
-    none of it, so that the mean probability stays free.
+    slope. So slopes are drawn to 0 as strongly as by one case, whatever the scale of the scores; an intercept (a
+    constant column) is not drawn, so that the mean probability stays free.
 
     Args:
         design: shape (rows, parameters).

@@ -13,7 +13,6 @@ from equipoise.decision.calibration._odds import log_sigmoids
 from equipoise.decision.calibration.record import Steps
 from equipoise.scores.record import logit
 
-FLATTEST = 0.01  # a temperature is at most 100: beyond, the score says nothing or the opposite
 SMOOTHINGS = ("one_case", "platt", "none")
 
 
@@ -44,9 +43,9 @@ def soft_targets(truth: Floats, weights: Floats, smoothing: str) -> Floats:
 
 
 def fit_temperature(truth: Floats, odds: Floats, weights: Floats, smoothing: str) -> ClassMap:
-    """Return log-odds divided by a temperature from 0 to 100 (Guo et al. 2017, equation 9)."""
+    """Return log-odds divided by a temperature (Guo et al. 2017, equation 9); infinite where they rank backwards."""
     targets = soft_targets(truth, weights, smoothing)
-    slope = max(float(_fit(odds[:, None], targets, weights, np.ones(1), smoothing)[0]), FLATTEST)
+    slope = max(float(_fit(odds[:, None], targets, weights, smoothing)[0]), 0.0)
     return ClassMap(slope, slope)
 
 
@@ -55,7 +54,7 @@ def fit_platt(truth: Floats, odds: Floats, weights: Floats, smoothing: str) -> C
     targets = soft_targets(truth, weights, smoothing)
     if odds.max() > odds.min():
         design = np.column_stack([odds, np.ones_like(odds)])
-        slope, offset = _fit(design, targets, weights, np.array([1.0, 0.0]), smoothing).tolist()
+        slope, offset = _fit(design, targets, weights, smoothing).tolist()
         if slope >= 0:
             return ClassMap(slope, slope, offset)
         return ClassMap(0.0, 0.0, _level(targets, weights))
@@ -72,10 +71,9 @@ def fit_beta(truth: Floats, odds: Floats, weights: Floats, smoothing: str) -> Cl
     targets = soft_targets(truth, weights, smoothing)
     sure, unsure = log_sigmoids(odds)
     full = np.column_stack([sure, -unsure, np.ones_like(odds)])
-    start = np.array([1.0, 1.0, 0.0])
     best, best_loss = np.array([0.0, 0.0, _level(targets, weights)]), np.inf
     for kept in ([0, 1, 2], [0, 2], [1, 2]):
-        found = _fit(full[:, kept], targets, weights, start[kept], smoothing)
+        found = _fit(full[:, kept], targets, weights, smoothing)
         loss = logistic_loss(full[:, kept], targets, weights)(found)[0]
         if (found[:-1] >= 0).all() and loss < best_loss:
             best_loss = loss
@@ -102,9 +100,9 @@ def fit_isotonic(truth: Floats, odds: Floats, weights: Floats, smoothing: str) -
     return ClassMap(steps=Steps(tuple(corners[kept].tolist()), tuple(outputs[kept].tolist())))
 
 
-def _fit(design: Floats, targets: Floats, weights: Floats, start: Floats, smoothing: str) -> Floats:
+def _fit(design: Floats, targets: Floats, weights: Floats, smoothing: str) -> Floats:
     ridge = one_case_ridge(design, weights, plain=smoothing != "one_case")
-    return minimise(logistic_loss(design, targets, weights), start, ridge=ridge)
+    return minimise(logistic_loss(design, targets, weights), np.zeros(design.shape[1]), ridge=ridge)
 
 
 def _level(targets: Floats, weights: Floats) -> float:

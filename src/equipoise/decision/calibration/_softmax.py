@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from equipoise._arrays import Floats
 from equipoise.decision.calibration._newton import RIDGE, Loss, minimise
 from equipoise.decision.calibration._odds import log_softmax
-from equipoise.decision.calibration._sigmoid import FLATTEST
 
 
 def fit_softmax(
@@ -30,7 +29,7 @@ def fit_softmax(
         weights: non-negative, shape (rows,).
         method: one of `EXCLUSIVE_METHODS`.
         fitted: which classes have cases enough for numbers of their own, shape (classes,).
-        plain: without the pull of one case to a slope of 1 (see `one_case_ridge`).
+        plain: without the pull of one case on slopes (see `one_case_ridge`).
 
     Source: Guo et al., ICML 2017, section 4.2 (temperature and vector scaling); Alexandari, Kundaje and Shrikumar, ICML
     2020, section 2 (temperature with offsets). Differs: log-probabilities instead of logits, so that a constant added
@@ -42,8 +41,8 @@ def fit_softmax(
     if not plain:
         ridge[start == 1.0] = max(float(np.average(logs.var(axis=1), weights=weights)) / 4, RIDGE)
     loss = softmax_loss(truth, logs, weights, base, directions)
-    found = base + directions @ minimise(loss, start, ridge=ridge)
-    return np.maximum(found[:count], FLATTEST), found[count:]
+    found = base + directions @ minimise(loss, np.zeros(len(start)), ridge=ridge)
+    return np.maximum(found[:count], 0.0), found[count:]
 
 
 def softmax_directions(method: str, fitted: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:

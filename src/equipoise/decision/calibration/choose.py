@@ -39,7 +39,7 @@ def calibrate_scores(scores: Scores, calibrate: str) -> tuple[Scores, Calibratio
         >>> scores = Scores(labels=[0, 0, 0, 1] * 10 + [0, 1, 1, 1] * 10, values=[0.1] * 40 + [0.9] * 40,
         ...                 kind="probabilities", ids=range(80), role="validation", classes=["Mass"])
         >>> calibrate_scores(scores, "auto")[1].slopes.round(2)
-        array([[0.51, 0.51]])
+        array([[0.49, 0.49]])
     """
     check_one_of(calibrate, CHOICES, argument="calibrate", function="fit_decision")
     if calibrate == "none":

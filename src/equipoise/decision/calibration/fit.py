@@ -25,11 +25,11 @@ from equipoise.decision.calibration.record import EXCLUSIVE_METHODS, METHODS, Ca
 from equipoise.scores import Scores
 from equipoise.scores.ids import hash_ids
 
-# Positives, and negatives, that a class must have to be fitted: two for each number that is fitted to them. With as few
-# the ridge of one case still helps models that are far off, and those that are not are left alone by "auto"
+# Positives, and negatives, that a class must have to be fitted: one more than the numbers that are fitted to them. With
+# as few the ridge of one case still helps models that are far off, and those that are not are left alone by "auto"
 # (benchmarks/calibration.py: on nine small tables ten for each number gave away half of the gain).
-FEWEST = {"temperature": 2, "class_temperature": 2, "platt": 4, "beta": 6, "isotonic": 10}
-FEWEST_EXCLUSIVE = {"temperature": 2, "temperature_bias": 4, "vector": 8}
+FEWEST = {"temperature": 2, "class_temperature": 2, "platt": 3, "beta": 4, "isotonic": 10}
+FEWEST_EXCLUSIVE = {"temperature": 2, "temperature_bias": 3, "vector": 4}
 MOST_CLASSES = 100  # with numbers of their own: beyond, the table of second derivatives takes too long
 _FITS: dict[str, Callable[[Floats, Floats, Floats, str], ClassMap]] = {
     "temperature": fit_temperature,
@@ -48,14 +48,14 @@ def fit_calibration(
     Yes-or-no classes, with p the probability of a class and z its log-odds: "temperature" z / T with one T for all;
     "class_temperature" with one per class; "platt" a z + c; "beta" a log p - b log(1 - p) + c; "isotonic" any rising
     function. Exclusive classes, with l their log-probabilities: "temperature" l / T; "temperature_bias" l / T + c_k;
-    "vector" a_k l + c_k. No map reverses a ranking (slopes are at least 0, temperatures at most 100).
+    "vector" a_k l + c_k. No map reverses a ranking (slopes are at least 0).
 
-    A class is fitted that has two known positives and two known negatives for each number fitted to it (temperature 2,
-    Platt 4, beta 6; isotonic 10; of exclusive classes offsets 4 cases, slopes and offsets 8, and a temperature 2 cases
-    outside the commonest class); others are left as they are and named in the notes. The minimum is found by
-    Newton's method. So that it is finite where a score separates the classes, slopes are drawn to 1 as by one case more
-    (`one_case_ridge`). Unknown labels are left out. The result is that of the scores given: subtract the shift of the
-    corrections first (`Scores.shifted`; `fit_decision` does so).
+    A class is fitted that has more known positives, and more known negatives, than numbers are fitted to it (that is
+    temperature 2, Platt 3, beta 4; isotonic 10; of exclusive classes offsets 3 cases, slopes and offsets 4, and a
+    temperature 2 cases outside the commonest class); others are left as they are and named in the notes. The minimum is
+    found by Newton's method. So that it is finite where a score separates the classes, slopes are drawn to 0 as by one
+    case more (`one_case_ridge`). Unknown labels are left out. The result is that of the scores given: subtract the
+    shift of the corrections first (`Scores.shifted`; `fit_decision` does so).
 
     Args:
         scores: of the validation role, at natural prevalence.

@@ -339,11 +339,12 @@ def holm(p_values: list[float]) -> list[float]:
 
 
 def _single_sentence(one: Need, method: str) -> str:
-    moved = "" if math.isnan(one.intercept) else f" and then moved by {one.intercept:+.3g}"
+    what = "log-probabilities" if math.isnan(one.intercept) else "log-odds"
+    moved = " and each moved by its offset" if math.isnan(one.intercept) else f" and then moved by {one.intercept:+.3g}"
     gain = f"{one.gain:.3g} [{one.gain_low:.3g}, {one.gain_high:.3g}]"
     if one.needed:
         return (
-            f"Calibration is needed for {one.name}: log-odds should be multiplied by {one.slope:.3g} "
+            f"Calibration is needed for {one.name}: {what} should be multiplied by {one.slope:.3g} "
             f"[{one.slope_low:.3g}, {one.slope_high:.3g}]{moved} ({_p(one.p_value)}), and {method} lowers the log loss "
             f"by {gain} on rows it was not fitted on."
         )

@@ -113,7 +113,7 @@ def _refit(odds: Floats, truth: Floats, counts: Floats, start: Floats) -> Floats
         step = np.linalg.solve(curvature, gradient[:, :, None])[:, :, 0]
         step *= np.minimum(1.0, 2.0 / np.maximum(np.abs(step).max(axis=1, keepdims=True), 1e-12))
         maps -= step
-        if np.abs(step).max() < 1e-7:
+        if np.abs(step).max() < 1e-6:
             break
     maps[:, 0] = np.clip(maps[:, 0], 0.0, 100.0)
     return maps

@@ -54,7 +54,7 @@ def _inner_roots(ratios: Floats, weights: Floats) -> Floats:
             step = odds - excess / slope
         inside = np.isfinite(step) & (step > low[open_]) & (step < high[open_]) & (slope < 0)
         found[open_] = np.where(inside, step, (low[open_] + high[open_]) / 2)
-        open_ = open_[np.abs(found[open_] - odds) >= 1e-9]
+        open_ = open_[np.abs(found[open_] - odds) >= 1e-8]
         if not len(open_):
             break
     return sigmoid(found)
