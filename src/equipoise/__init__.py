@@ -23,6 +23,7 @@ _HOME = {
     "Split": "labels",
     "check_split": "labels",
     "class_weights": "balance",
+    "compare": "evidence",
     "count_labels": "labels",
     "evaluate": "evidence",
     "fit_decision": "decision",

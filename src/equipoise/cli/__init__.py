@@ -24,6 +24,7 @@ COMMANDS = {
     "decide": "Fit thresholds on validation scores from any model.",
     "evaluate": "Judge scores with a decision rule: every metric with interval and support.",
     "prevalence": "Show what thresholds do where a class is more or less common, and move the rule there.",
+    "compare": "Compare two models on the same rows: difference, interval, p-value, one sentence.",
     "ledger": "Show every correction that a run was trained under, and the way back.",
     "predict": "Apply a finished run to a new table.",
     "recipes": "List the recipes that come with Equipoise, or print one.",

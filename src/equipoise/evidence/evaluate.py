@@ -9,13 +9,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._arrays import Floats
-from equipoise._checks import ArgumentError, check_number
+from equipoise._checks import ArgumentError, check_one_of
+from equipoise.evidence._ends import (
+    FEW_CASES,
+    METHODS,
+    Cases,
+    class_ends,
+    count_cases,
+    delong_ends,
+    general_ends,
+    macro_ends,
+    percentile_ends,
+)
+from equipoise.evidence.intervals import check_level, small_sample, variance_of
 from equipoise.evidence.metric_table import MetricRow, MetricTable
 from equipoise.evidence.resampling import Resampling, number_clusters, resample_figures
 from equipoise.metrics.figures import AVERAGES, Figures, derive_figures, evaluable_classes
+from equipoise.metrics.outcomes import Outcomes
 from equipoise.metrics.tallies import tally
 from equipoise.scores import Decisions, Scores
 
+_SHORT = "fewer than 10, so its interval may cover less than it says"
 _AT_THRESHOLD = ("precision", "recall", "f1")
 
 
@@ -41,14 +55,21 @@ def default_replicates(entries: int) -> int:
 
 
 def evaluate(
-    scores: Scores, rule: Rule | None = None, *, replicates: int | None = None, level: float = 0.95, seed: int = 0
+    scores: Scores,
+    rule: Rule | None = None,
+    *,
+    replicates: int | None = None,
+    level: float = 0.95,
+    seed: int = 0,
+    interval: str = "auto",
 ) -> MetricTable:
     """Return every metric of a table of scores: per class, macro, micro and over rows (see `measure`), with intervals.
 
-    The intervals are percentile intervals of a bootstrap that draws groups (patients) where the scores have them, else
-    rows. The rule is taken as given: what fitting it cost is not in the interval. A replicate in which a class has no
-    positive is left out of the intervals of that class, and counted in the note; where more than half would be left out
-    there is no interval. In a macro average the class counts there with its mean over the other replicates.
+    The intervals come from a bootstrap that draws groups (patients) where the scores have them, else rows; see
+    `evidence/intervals.py` for how, and benchmarks/coverage.py for what they cover. The rule is taken as given: what
+    fitting it cost is not in the interval. A replicate in which a class has no positive is left out of the intervals of
+    that class, and counted in the note; where more than half would be left out there is no interval. In a macro average
+    the class counts there with its mean over the other replicates.
 
     Args:
         scores: usually of the test role.
@@ -57,6 +78,9 @@ def evaluate(
         replicates: bootstrap replicates; 0 for no intervals; None: see `default_replicates`.
         level: coverage, between 0 and 1.
         seed: the same seed and data give the same table, whatever the order of the rows.
+        interval: "auto": Wilson's score interval for rates of counts and, with the number of trials that varies as much
+            as the replicates do, for all that lies between two bounds; "percentile": the plain quantiles of the
+            replicates, too narrow with few positives; "delong": as "auto", with DeLong's variance for AUC.
 
     Raises:
         ArgumentError: the rule was fitted on some of these rows, is for other classes, or an argument is out of range.
@@ -68,7 +92,8 @@ def evaluate(
         >>> table.value("auc", "Mass"), table.row("auc", "Mass").support
         (0.875, 2)
     """
-    check_number(level, argument="level", function="evaluate", above=0.0, at_most=0.999)
+    check_level(level, "evaluate")
+    check_one_of(interval, METHODS, argument="interval", function="evaluate")
     if replicates is not None and (isinstance(replicates, bool) or not isinstance(replicates, int) or replicates < 0):
         raise ArgumentError(f"`replicates` of evaluate must be a whole number of at least 0; got {replicates!r}.")
     check = getattr(rule, "check_unseen", None)
@@ -86,7 +111,7 @@ def evaluate(
     silent = (
         None if tallies.outcomes is None else tallies.outcomes.true_positives + tallies.outcomes.false_positives == 0
     )
-    builder = _RowBuilder(natural, figures, drawn, wanted, level, silent)
+    builder = _RowBuilder(natural, figures, drawn, tallies.outcomes, count_cases(natural), level, silent, interval)
     return MetricTable(
         rows=builder.rows(),
         task=natural.task,
@@ -125,9 +150,11 @@ class _RowBuilder:
     scores: Scores
     figures: Figures
     drawn: Figures | None
-    replicates: int
+    outcomes: Outcomes | None
+    cases: Cases
     level: float
     silent: NDArray[np.bool_] | None
+    interval: str
 
     def rows(self) -> tuple[MetricRow, ...]:
         """Return averages and figures over rows first, then each class."""
@@ -139,7 +166,7 @@ class _RowBuilder:
             for metric, values in self.figures.per_class.items():
                 drawn = None if self.drawn is None else self.drawn.per_class[metric][:, index]
                 value = float(values[index])
-                low, high, note = self._interval(value, drawn)
+                low, high, note = self._interval(value, drawn, metric, index)
                 if np.isnan(value):
                     note = _missing(int(positives[index]), int(negatives[index]))
                 elif metric in _AT_THRESHOLD and self.silent is not None and self.silent[index]:
@@ -150,7 +177,7 @@ class _RowBuilder:
 
     def _overall(self, name: str, value: Any, evaluable: dict[str, NDArray[np.bool_]]) -> MetricRow:
         drawn = None if self.drawn is None else self.drawn.overall[name]
-        low, high, note = self._interval(float(value), drawn)
+        low, high, note = self._interval(float(value), drawn, name)
         known = ~np.isnan(self.scores.labels)
         average, _, metric = name.partition("_")
         if average not in AVERAGES:
@@ -179,8 +206,10 @@ class _RowBuilder:
             return ""
         return f"{separator}in {lacking:,} of {len(drawn):,} replicates a class had no case and counts with its mean"
 
-    def _interval(self, value: float, drawn: Floats | None) -> tuple[float, float, str]:
-        """Return the ends of the percentile interval, and a note on replicates that had to be left out."""
+    def _interval(
+        self, value: float, drawn: Floats | None, name: str, place: int | None = None
+    ) -> tuple[float, float, str]:
+        """Return the ends of the interval, and a note on what it rests on."""
         if drawn is None or np.isnan(value):
             return float("nan"), float("nan"), ""
         usable = drawn[~np.isnan(drawn)]
@@ -188,8 +217,27 @@ class _RowBuilder:
         if skipped > len(drawn) / 2:
             reason = f"no interval: {skipped:,} of {len(drawn):,} replicates could not be evaluated"
             return float("nan"), float("nan"), reason
-        low, high = np.quantile(usable, [(1 - self.level) / 2, (1 + self.level) / 2]).tolist()
-        return low, high, f"{skipped:,} of {len(drawn):,} replicates left out" if skipped else ""
+        low, high = self._ends(value, usable, name, place)
+        notes = [f"{skipped:,} of {len(drawn):,} replicates left out"] if skipped else []
+        if place is not None and self.cases.fewer[place] < FEW_CASES and self.interval != "percentile":
+            notes.append(f"rests on {self.cases.fewer[place]} cases: {_SHORT}")
+        return low, high, "; ".join(notes)
+
+    def _ends(self, value: float, drawn: Floats, name: str, place: int | None) -> tuple[float, float]:
+        if self.interval == "percentile" or self.drawn is None:
+            return percentile_ends(drawn, self.level)
+        if place is not None:
+            if name == "auc" and self.interval == "delong":
+                return delong_ends(self.scores, place, value, self.cases, self.level)
+            return class_ends(name, value, drawn, place, self.cases, self.outcomes, self.level)
+        average, _, metric = name.partition("_")
+        if average == "macro":
+            chosen = evaluable_classes(self.figures)[metric]
+            few = self.cases.fewer[chosen]
+            return macro_ends(metric, value, drawn, self.drawn.per_class[metric][:, chosen], few, self.level)
+        bare, clusters = metric if average == "micro" else name, self.cases.clusters
+        spread = float(variance_of(drawn) * small_sample(clusters))
+        return general_ends(bare, value, spread, clusters, self.level, max(clusters - 1, 1))
 
 
 def _missing(positives: int, negatives: int) -> str:

@@ -117,13 +117,7 @@ class MetricTable:
     def to_dict(self) -> dict[str, Any]:
         """Return the table as plain JSON types; what is not evaluable is None."""
         plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        rows = [
-            {
-                key: None if isinstance(value, float) and not math.isfinite(value) else value
-                for key, value in dataclasses.asdict(row).items()
-            }
-            for row in self.rows
-        ]
+        rows = [plain_numbers(dataclasses.asdict(row)) for row in self.rows]
         head = {"format": "equipoise metric table", "version": 1}
         return head | plain | {"classes": list(self.classes), "notes": list(self.notes), "rows": rows}
 
@@ -177,6 +171,11 @@ class MetricTable:
             return f"{over}; no intervals."
         unit = f"{self.clusters:,} groups" if self.clustered else "rows"
         return f"{over}; {self.level:.0%} intervals from {self.replicates:,} bootstrap replicates of {unit}."
+
+
+def plain_numbers(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row with None for every number that is not finite: JSON has no other word for it."""
+    return {key: None if isinstance(one, float) and not math.isfinite(one) else one for key, one in row.items()}
 
 
 def interval_text(row: MetricRow) -> str:
