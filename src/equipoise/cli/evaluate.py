@@ -33,10 +33,12 @@ from equipoise.cli._scores import (
     ScoreValuesOption,
     load_scores,
 )
+from equipoise.cli._subgroups import ByOption, ByTableOption, show_subgroups, subgroup_names
 from equipoise.decision import DecisionRule, fixed_rule, read_rule
 from equipoise.evidence import MetricTable
 from equipoise.evidence import evaluate as evaluate_scores
 from equipoise.evidence.metric_table import interval_text
+from equipoise.evidence.subgroups import Subgroups, evaluate_by
 from equipoise.scores import Scores
 
 _SHOWN = ("auc", "ap", "f1")
@@ -68,6 +70,8 @@ def evaluate(
     ] = None,
     level: Annotated[float, typer.Option("--level", help="Coverage of the intervals.")] = 0.95,
     seed: SeedOption = 0,
+    by: ByOption = None,
+    by_table: ByTableOption = None,
     figure: FigureOption = None,
     plot: PlotOption = None,
     out: OutOption = None,
@@ -82,7 +86,12 @@ def evaluate(
         kind=kind, positive=positive, classes=classes,
     )  # fmt: skip
     chosen = _rule(scores, rule, threshold, found)
-    table = evaluate_scores(found, chosen, replicates=replicates, level=level, seed=seed)
+    table: MetricTable | Subgroups
+    if by is not None:
+        names = subgroup_names(scores, found, by, by_table, ids)
+        table = evaluate_by(found, names, chosen, by=by, replicates=replicates, level=level, seed=seed)
+    else:
+        table = evaluate_scores(found, chosen, replicates=replicates, level=level, seed=seed)
     if out is not None:
         write_json(out, table.to_dict())
     if figure is not None:
@@ -90,7 +99,10 @@ def evaluate(
     if json:
         print_json(table.to_dict())
         return
-    show_metrics(table)
+    if isinstance(table, Subgroups):
+        show_subgroups(table)
+    else:
+        show_metrics(table)
     if out is not None:
         console().print(f"Written to {out}.")
     if figure is not None:
