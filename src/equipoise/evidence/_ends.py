@@ -26,8 +26,8 @@ from equipoise.scores import Scores
 METHODS = ("auto", "percentile", "delong")
 FEW_CASES = 10  # below, coverage was not shown; see benchmarks/coverage.py
 _COUNTED = ("f1", "precision", "recall", "specificity", "accuracy")
-_UNBOUNDED = ("brier", "log_loss", "loss")
-_SIGNED = ("mcc", "qwk")  # in [-1, 1]
+_UNBOUNDED = ("brier", "log_loss", "loss", "mae")
+_SIGNED = ("mcc", "qwk", "linear_kappa")  # in [-1, 1]
 _NONE = (math.nan, math.nan)
 
 

@@ -25,11 +25,12 @@ from equipoise.evidence.intervals import (
 )
 from equipoise.evidence.pairing import paired
 from equipoise.evidence.resampling import Resampling, resample_figures
-from equipoise.metrics.figures import LOWER_IS_BETTER, Figures, evaluable_classes, measure
+from equipoise.metrics.figures import AVERAGES, LOWER_IS_BETTER, Figures, evaluable_classes, measure
 from equipoise.scores import Scores
 
 _POWER = 0.8
-_ROW_METRICS = ("brier", "log_loss", "exact_match", "hamming", "accuracy")
+_OVER_CLASSES = ("macro", "weighted")  # averages that have a figure of each class behind them
+_ROW_METRICS = ("brier", "log_loss", "exact_match", "hamming", "accuracy", "mae")
 _ONE_SEED = "One pair of models was compared: what another training seed would change is not in the interval."
 
 
@@ -244,12 +245,12 @@ def _draw(sides: list[tuple[_Judged, _Judged]], metric: str, plan: Resampling) -
         values.append([one[0] for one in columns])
         differences.append(columns[0][1] - columns[1][1])
     average, _, bare = metric.partition("_")
-    macro = average == "macro" and scores.task != "binary"
+    macro = average in _OVER_CLASSES and scores.task != "binary"
     table = scores.table()
     found = np.swapaxes(np.array(values), 0, 1)
     return _Drawn(
         metric=metric,
-        bare=bare if average in ("macro", "micro") else metric,
+        bare=bare if average in AVERAGES else metric,
         classes=scores.classes if macro else (),
         values=found,
         differences=np.stack(differences, axis=1),
@@ -263,7 +264,7 @@ def _column(figures: Figures, metric: str, scores: Scores, pair: tuple[_Judged, 
     """Return the metric, and after it that of each class where it is a mean over them, on the last axis."""
     average, _, bare = metric.partition("_")
     if scores.task == "binary":
-        bare = bare if average in ("macro", "micro") else metric
+        bare = bare if average in AVERAGES else metric
         if bare in figures.per_class:
             return figures.per_class[bare][..., :1]
         known = [*figures.per_class, *(f"macro_{name}" for name in figures.per_class)]
@@ -271,7 +272,7 @@ def _column(figures: Figures, metric: str, scores: Scores, pair: tuple[_Judged, 
         known = list(figures.overall)
         if metric in figures.overall:
             whole = figures.overall[metric][..., None]
-            return np.concatenate([whole, figures.per_class[bare]], axis=-1) if average == "macro" else whole
+            return np.concatenate([whole, figures.per_class[bare]], axis=-1) if average in _OVER_CLASSES else whole
     hint = ""
     if any(side.rule is None for side in pair):
         hint = " Metrics of predictions need a rule for each: rule_a and rule_b (command line: --rule-a, --rule-b)."

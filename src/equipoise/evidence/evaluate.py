@@ -231,11 +231,11 @@ class _RowBuilder:
                 return delong_ends(self.scores, place, value, self.cases, self.level)
             return class_ends(name, value, drawn, place, self.cases, self.outcomes, self.level)
         average, _, metric = name.partition("_")
-        if average == "macro":
+        if average in ("macro", "weighted"):
             chosen = evaluable_classes(self.figures)[metric]
             few = self.cases.fewer[chosen]
             return macro_ends(metric, value, drawn, self.drawn.per_class[metric][:, chosen], few, self.level)
-        bare, clusters = metric if average == "micro" else name, self.cases.clusters
+        bare, clusters = metric if average in AVERAGES else name, self.cases.clusters
         spread = float(variance_of(drawn) * small_sample(clusters))
         return general_ends(bare, value, spread, clusters, self.level, max(clusters - 1, 1))
 
