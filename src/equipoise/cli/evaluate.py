@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -86,12 +86,8 @@ def evaluate(
         kind=kind, positive=positive, classes=classes,
     )  # fmt: skip
     chosen = _rule(scores, rule, threshold, found)
-    table: MetricTable | Subgroups
-    if by is not None:
-        names = subgroup_names(scores, found, by, by_table, ids)
-        table = evaluate_by(found, names, chosen, by=by, replicates=replicates, level=level, seed=seed)
-    else:
-        table = evaluate_scores(found, chosen, replicates=replicates, level=level, seed=seed)
+    names = None if by is None else subgroup_names(scores, found, by, by_table, ids)
+    table = _judged(found, chosen, by, names, replicates=replicates, level=level, seed=seed)
     if out is not None:
         write_json(out, table.to_dict())
     if figure is not None:
@@ -99,14 +95,19 @@ def evaluate(
     if json:
         print_json(table.to_dict())
         return
-    if isinstance(table, Subgroups):
-        show_subgroups(table)
-    else:
-        show_metrics(table)
+    show_subgroups(table) if isinstance(table, Subgroups) else show_metrics(table)
     if out is not None:
         console().print(f"Written to {out}.")
     if figure is not None:
         console().print(f"Drawn in {figure}.")
+
+
+def _judged(
+    scores: Scores, rule: DecisionRule | None, by: str | None, names: list[str] | None, **settings: Any
+) -> MetricTable | Subgroups:
+    if by is None or names is None:
+        return evaluate_scores(scores, rule, **settings)
+    return evaluate_by(scores, names, rule, by=by, **settings)
 
 
 def _rule(scores: Path, rule: Path | None, threshold: float | None, found: Scores) -> DecisionRule | None:
