@@ -109,6 +109,17 @@ def test_from_a_table_of_scores_to_a_judged_rule(folder: Path) -> None:
     assert (folder / "pr.png").read_bytes()[:4] == b"\x89PNG"
 
 
+def test_two_models_are_compared_on_the_same_rows(folder: Path) -> None:
+    said = equipoise(
+        folder, "compare", "boosting-test.csv", "logistic-test.csv", "--role", "test", *COLUMNS, "--metric", "auc",
+        "--names", "boosting,logistic", "--replicates", 200, "--out", "comparison.json", "--figure", "comparison.png",
+    )  # fmt: skip
+    found = json.loads((folder / "comparison.json").read_text())
+    assert found["sentence"] in " ".join(said.out.split())
+    assert found["overall"]["low"] < found["overall"]["value"] < found["overall"]["high"]
+    assert (folder / "comparison.png").read_bytes()[:4] == b"\x89PNG"
+
+
 def test_what_the_rule_does_elsewhere(folder: Path) -> None:
     equipoise(folder, "decide", "boosting-validation.csv", "--role", "validation", *COLUMNS, "--out", "here.json")
     table = pl.read_csv(folder / "boosting-test.csv")

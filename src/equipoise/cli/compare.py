@@ -9,6 +9,7 @@ import typer
 
 from equipoise._checks import ArgumentError
 from equipoise._files import write_json
+from equipoise.cli._figures import FigureOption, check_figure
 from equipoise.cli._options import (
     JsonOption,
     OutOption,
@@ -64,6 +65,7 @@ def compare(
     replicates: Annotated[int, typer.Option("--replicates", help="Bootstrap replicates.")] = 1000,
     level: Annotated[float, typer.Option("--level", help="Coverage of the intervals.")] = 0.95,
     seed: SeedOption = 0,
+    figure: FigureOption = None,
     out: OutOption = None,
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
@@ -72,6 +74,7 @@ def compare(
     paths = [[Path(one) for one in columns(text) or []] for text in (a, b)]
     for path in (*paths[0], *paths[1]):
         check_free(out, overwrite, source=path)
+        check_figure(figure, None, overwrite, source=path, out=out)
     how: dict[str, Any] = {
         "role": role, "usual": "test", "task": task, "ids": ids, "groups": groups, "labels": labels, "values": values,
         "kind": kind, "positive": positive, "classes": classes,
@@ -85,12 +88,19 @@ def compare(
     )  # fmt: skip
     if out is not None:
         write_json(out, result.to_dict())
+    if figure is not None:
+        from equipoise.report import plot_comparison
+        from equipoise.report._style import write_figure
+
+        write_figure(plot_comparison(result), figure)
     if json:
         print_json(result.to_dict())
         return
     show_comparison(result)
     if out is not None:
         console().print(f"Written to {out}.")
+    if figure is not None:
+        console().print(f"Drawn in {figure}.")
 
 
 def _names(names: str | None, given: tuple[str, str]) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from equipoise._lazy import load_late
 
 if TYPE_CHECKING:
+    from equipoise.report.comparison_plot import plot_comparison as plot_comparison
     from equipoise.report.cost_plot import plot_cost as plot_cost
     from equipoise.report.curve_plots import plot_precision_recall as plot_precision_recall
     from equipoise.report.curve_plots import plot_roc as plot_roc
@@ -35,6 +36,7 @@ _HOME = {
     "metrics_table": "tables",
     "next_steps": "summary",
     "plot_census": "plots",
+    "plot_comparison": "comparison_plot",
     "plot_cost": "cost_plot",
     "plot_frontier": "frontier_plot",
     "plot_learning_curves": "plots",
@@ -56,6 +58,7 @@ __all__ = [
     "metrics_table",
     "next_steps",
     "plot_census",
+    "plot_comparison",
     "plot_cost",
     "plot_frontier",
     "plot_learning_curves",
