@@ -37,6 +37,9 @@ def test_arguments_of_rates_out_of_range():
 
 def test_student_quantile_equals_scipy():
     assert student_quantile(0.95, 4) == pytest.approx(stats.t.ppf(0.975, 4))
+    for level in (0.5, 0.8, 0.9, 0.95, 0.99):
+        for degrees in (29.9, 30, 47.3, 200, 1e6):
+            assert student_quantile(level, degrees) == pytest.approx(stats.t.ppf(0.5 + level / 2, degrees), rel=2e-6)
     assert pooled_degrees(np.array([1.0, 0.0]), np.array([11, 5])) == 10
 
 

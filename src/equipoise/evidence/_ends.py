@@ -57,9 +57,12 @@ def count_cases(scores: Scores) -> Cases:
     """Return how many groups (or rows) have positives and negatives of each class."""
     numbers, count = number_clusters(scores)
     truth = scores.table()
-    having = [
-        [len(np.unique(numbers[truth[:, one] == label])) for one in range(truth.shape[1])] for label in (1.0, 0.0)
-    ]
+
+    def groups_with(label: float) -> list[int]:
+        columns = np.ascontiguousarray((truth == label).T)
+        return [int(np.count_nonzero(np.bincount(numbers[np.flatnonzero(one)], minlength=count))) for one in columns]
+
+    having = [groups_with(label) for label in (1.0, 0.0)]
     return Cases(np.array(having[0]), np.array(having[1]), count, scores.groups is not None)
 
 

@@ -19,6 +19,8 @@ from equipoise._checks import ArgumentError, check_number
 from equipoise.metrics._arguments import known_rows
 from equipoise.metrics.outcomes import divide
 
+_MANY_DEGREES = 30.0  # from here on Student's quantile is a series
+
 
 def wilson_interval(rate: Any, trials: Any, *, level: float = 0.95, quantile: Any = None) -> tuple[Floats, Floats]:
     """Return the lower and upper end of Wilson's score interval for a rate (JASA 22, 1927, 209-212).
@@ -196,10 +198,22 @@ def normal_quantile(level: float) -> float:
 def student_quantile(level: float, degrees: float) -> float:
     """Return the two-sided quantile of Student's t.
 
+    From 30 degrees on by the series of Abramowitz and Stegun 26.7.5, right to six digits and sooner there than SciPy,
+    whose special functions take a quarter of a second to load.
+
     Example:
         >>> round(student_quantile(0.95, 9), 4)
         2.2622
     """
+    if degrees >= _MANY_DEGREES:
+        z = normal_quantile(level)
+        terms = (
+            (z**3 + z) / 4,
+            (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+            (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+            (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+        )
+        return float(z + sum(term / degrees ** (place + 1) for place, term in enumerate(terms)))
     from scipy.special import stdtrit
 
     return float(stdtrit(degrees, 0.5 + level / 2))

@@ -11,15 +11,17 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._arrays import Floats
+from equipoise.evidence._influence import LinearisedClass
 from equipoise.evidence._order import HIGHEST_NARROW, Counts, SortedClass
 from equipoise.metrics.figures import RANKING, Figures, derive_figures
+from equipoise.metrics.ranking import transposed
 from equipoise.metrics.tallies import Tallies, class_entries, row_entries
 from equipoise.scores import Decisions, Scores
 from equipoise.scores.ids import hash_ids
@@ -27,7 +29,7 @@ from equipoise.scores.ids import hash_ids
 _BATCH_REPLICATES = 64  # replicates looked at together
 _BATCH_ENTRIES = 4_000_000  # counts, or cumulative sums of one class, held at once
 _CHUNK_ENTRIES = 8_000_000  # entries (rows x classes) prepared at once
-_POOLED_ENTRIES = 20_000_000  # beyond, the ranking of all entries pooled gets no interval
+SCANNED_ENTRIES = 1_000_000  # beyond, rankings are resampled to first order
 _TILE_FEATURES, _TILE_CLUSTERS = 128, 32
 _THREADS = 2  # NumPy and SciPy let go of the interpreter while they count
 
@@ -73,17 +75,32 @@ def draw_counts(clusters: int, resampling: Resampling) -> Iterator[Counts]:
         yield counts.T.astype(np.int16, order="C") if narrow else counts.T.astype(np.int32, order="C")
 
 
-def _cluster_sums(entries: NDArray, clusters: NDArray[np.int32], count: int) -> Floats:
-    """Return the sums of entries (rows, features) over the rows of each cluster, shape (features, clusters)."""
-    columns = [np.bincount(clusters, weights=entries[:, one], minlength=count) for one in range(entries.shape[1])]
-    return np.array(columns, dtype=np.float64).reshape(entries.shape[1], count)
+def _cluster_sums(entries: Mapping[str, NDArray], clusters: NDArray[np.int32], count: int) -> Floats:
+    """Return what is linear in the rows, summed over the rows of each cluster.
+
+    Args:
+        entries: name to (rows,) or (rows, classes); what is true or false is counted.
+        clusters: number of the cluster of each row, shape (rows,).
+        count: number of clusters.
+
+    Returns:
+        (names x classes, clusters), names slowest.
+    """
+    sums = [
+        np.bincount(clusters[np.flatnonzero(column)], minlength=count).astype(np.float64)
+        if column.dtype == np.bool_
+        else np.bincount(clusters, weights=column, minlength=count)
+        for one in entries.values()
+        for column in transposed(one.reshape(len(clusters), -1))
+    ]
+    return np.array(sums, dtype=np.float64).reshape(len(sums), count)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Prepared:
     """Part of the classes, ready to be resampled: sorted orders, and sums per cluster of what is linear."""
 
-    rankings: list[SortedClass]
+    rankings: Sequence[SortedClass | LinearisedClass]
     linear: Floats  # (features, clusters)
 
     def replicate(self, counts: Counts) -> tuple[Floats, Floats]:
@@ -143,17 +160,26 @@ def resample_figures(
     clusters, count = number_clusters(scores)
     of_rows = row_entries(scores, decisions)
     truth, values = scores.table(), scores.ranking_table()
-    pooled = []
-    if truth.shape[1] > 1 and truth.size <= _POOLED_ENTRIES and {"micro_auc", "micro_ap"} & set(wanted):
-        pooled = [SortedClass(truth.ravel(), values.ravel(), np.repeat(clusters, truth.shape[1]), count)]
-    overall = _Prepared(pooled, _cluster_sums(_stacked(of_rows, len(scores)), clusters, count))
+    order = SortedClass if truth.size <= SCANNED_ENTRIES else LinearisedClass
+
+    def pool_entries() -> list[SortedClass | LinearisedClass]:
+        if truth.shape[1] == 1 or not {"micro_auc", "micro_ap"} & set(wanted):
+            return []
+        return [order(truth.ravel(), values.ravel(), np.repeat(clusters, truth.shape[1]), count)]
+
+    aside = ThreadPoolExecutor(1)  # the long sort of all entries goes on beside those of the classes
+    pooled = aside.submit(pool_entries)
+    aside.shutdown(wait=False)
     width, parts = max(1, _CHUNK_ENTRIES // len(truth)), []
     for start in range(0, truth.shape[1], width):
-        chosen = range(start, min(start + width, truth.shape[1]))
-        rankings = [SortedClass(truth[:, one], values[:, one], clusters, count) for one in chosen if ranked]
-        of_classes = class_entries(scores, decisions, slice(chosen.start, chosen.stop))
-        prepared = [_Prepared(rankings, _cluster_sums(_stacked(of_classes, len(scores)), clusters, count))]
-        parts += _run(prepared + ([] if start else [overall]), count, resampling)
+        chosen = slice(start, min(start + width, truth.shape[1]))
+        columns = zip(transposed(truth[:, chosen]), transposed(values[:, chosen]), strict=True) if ranked else ()
+        rankings = [order(labels, ranks, clusters, count) for labels, ranks in columns]
+        of_classes = class_entries(scores, decisions, chosen)
+        prepared = [_Prepared(rankings, _cluster_sums(of_classes, clusters, count))]
+        if not start:
+            prepared.append(_Prepared(pooled.result(), _cluster_sums(of_rows, clusters, count)))
+        parts += _run(prepared, count, resampling)
     overall_sums, named = parts.pop(1), _Names(tuple(of_classes), tuple(of_rows))
     return derive_figures(_assemble(scores.task, named, parts, overall_sums, truth.shape[1]), averaged)
 
@@ -172,12 +198,6 @@ def _run(prepared: list[_Prepared], count: int, resampling: Resampling) -> list[
         (np.concatenate([batch[one][0] for batch in done]), np.concatenate([batch[one][1] for batch in done]))
         for one in range(len(prepared))
     ]
-
-
-def _stacked(entries: Mapping[str, NDArray], rows: int) -> Floats:
-    """Return what is linear as one table, shape (rows, names x classes), names slowest."""
-    columns = [one.reshape(rows, -1) for one in entries.values()]
-    return np.concatenate(columns, axis=1, dtype=np.float64) if columns else np.zeros((rows, 0))
 
 
 def _assemble(
