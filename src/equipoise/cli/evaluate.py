@@ -65,7 +65,7 @@ def evaluate(
         int | None,
         typer.Option(
             "--replicates",
-            help="Bootstrap replicates; 0 for no intervals. Default: 1,000, down to 200 for large tables.",
+            help="Bootstrap replicates; 0 for no intervals. Default: 1,000, 100 for large tables.",
         ),
     ] = None,
     level: Annotated[float, typer.Option("--level", help="Coverage of the intervals.")] = 0.95,
