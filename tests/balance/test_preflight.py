@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from itertools import chain, islice
 
 import numpy as np
@@ -14,7 +15,7 @@ from equipoise._checks import ArgumentError
 from equipoise.balance import class_weights, plan_sampling
 from equipoise.balance.preflight import Preflight, PreflightError, preflight
 from equipoise.labels import Labels, count_labels
-from equipoise.samplers import PlanBatchSampler, PlanSampler
+from equipoise.samplers import GuaranteedBatchSampler, PlanBatchSampler, PlanSampler
 
 ROWS = 20_000
 CLASSES = ("Common", "Seldom", "Rare")
@@ -43,6 +44,8 @@ GOOD = {
     "batches": lambda: PlanBatchSampler(PlanSampler(PLAN, rank=0, world=1), 32),
     "torch": lambda: weighted(1),
     "torch batches": lambda: BatchSampler(weighted(2), 32, drop_last=False),
+    "tensor": lambda: torch.from_numpy(PlanSampler(PLAN, rank=0, world=1).indices(0)),
+    "list of tensors": lambda: list(torch.from_numpy(PlanSampler(PLAN, rank=0, world=1).indices(0))),
     "array": lambda: PlanSampler(PLAN, rank=0, world=1).indices(0),
     "list": lambda: PlanSampler(PLAN, rank=0, world=1).indices(0).tolist(),
     "ranks": lambda: [PlanSampler(PLAN, rank=rank, world=4) for rank in range(4)],
@@ -173,23 +176,96 @@ def test_row_weights_of_another_maker():
     assert found.effective_expected == pytest.approx(PLAN.effective_sample_size)
 
 
-def test_a_sampler_stays_where_it_stands():
-    sampler = PlanSampler(PLAN, rank=0, world=1)
-    sampler.resume(3, 100)
-    preflight(sampler, LABELS, plan=PLAN, batch_size=32)
-    np.testing.assert_array_equal(list(sampler), sampler.indices(3, 100))
+def set_to(sampler, *place):
+    sampler.resume(*place)
+    return sampler
+
+
+class Uncopied:
+    """A sampler that holds what cannot be copied, but has a state."""
+
+    def __init__(self):
+        self.inner, self.lock = set_to(PlanSampler(PLAN, rank=0, world=1), 3, 100), threading.Lock()
+        self.state_dict, self.load_state_dict = self.inner.state_dict, self.inner.load_state_dict
+
+    def __iter__(self):
+        return iter(self.inner)
+
+
+class Shuffling:
+    """Shuffles its own rows in place."""
+
+    def __init__(self):
+        self.rows = PLAN_ROWS.copy()
+
+    def __iter__(self):
+        np.random.shuffle(self.rows)  # noqa: NPY002
+        return iter(self.rows.tolist())
+
+
+PLAN_ROWS = PlanSampler(PLAN, rank=0, world=1).indices(0)
+STANDING = {
+    "plan": lambda: set_to(PlanSampler(PLAN, rank=0, world=1), 3, 100),
+    "batches": lambda: set_to(PlanBatchSampler(PlanSampler(PLAN, rank=0, world=1), 32), 3, 100),
+    "guaranteed": lambda: set_to(GuaranteedBatchSampler(PLAN, {"Rare": 1}, 32, rank=0, world=1), 3, 100),
+    "own generator": lambda: weighted(1),
+    "batches of a generator": lambda: BatchSampler(weighted(1), 32, drop_last=False),
+    "global generator": lambda: RandomSampler(LABELS),
+    "with state only": Uncopied,
+    "shuffles in place": Shuffling,
+}
+
+
+@pytest.mark.parametrize("name", STANDING)
+def test_a_sampler_stays_where_it_stands(name):
+    found = []
+    for looked_at in (False, True):
+        sampler = STANDING[name]()
+        torch.manual_seed(0)
+        np.random.seed(0)  # noqa: NPY002
+        if looked_at:
+            preflight(sampler, LABELS, batch_size=32)
+        found.append([row for part in sampler for row in np.atleast_1d(part)])
+    np.testing.assert_array_equal(*found)
+
+
+def test_ranks_that_share_a_generator_are_not_taken_for_copies():
+    generator = torch.Generator().manual_seed(0)
+    ranks = [WeightedRandomSampler(WEIGHTS, ROWS // 2, generator=generator) for _ in range(2)]
+    assert preflight(ranks, LABELS, plan=PLAN, batch_size=32).passed
+
+
+def test_the_data_set_is_not_copied():
+    class Data:
+        def __len__(self):
+            return ROWS
+
+        def __getitem__(self, row):
+            return row
+
+        def __deepcopy__(self, memo):
+            raise AssertionError
+
+    assert preflight(BatchSampler(RandomSampler(Data()), 32, drop_last=False), LABELS).passed
+    assert preflight(DistributedSampler(Data(), 1, 0), LABELS, batch_size=32).passed
+
+
+class Endless:
+    def __iter__(self):
+        sampler = PlanSampler(PLAN, rank=0, world=1)
+        return chain.from_iterable(sampler.indices(epoch).tolist() for epoch in range(10**9))
 
 
 def test_long_and_endless_samplers_are_cut(monkeypatch):
     monkeypatch.setattr("equipoise.balance._draws._LONGEST", 5_000)
-
-    def endless():
-        sampler = PlanSampler(PLAN, rank=0, world=1)
-        return chain.from_iterable(sampler.indices(epoch).tolist() for epoch in range(10**9))
-
-    found = preflight(endless(), LABELS, plan=PLAN, batch_size=32, batches=200)
+    found = preflight(Endless(), LABELS, plan=PLAN, batch_size=32, batches=200)
     assert found.draws == 6_400
-    assert len(list(islice(endless(), 3))) == 3
+    assert len(list(islice(Endless(), 3))) == 3
+
+
+def test_a_generator_cannot_be_left_alone():
+    with pytest.raises(ArgumentError, match="a generator .*would use it up. Give the sampler that makes it"):
+        preflight((row for row in range(ROWS)), LABELS, batch_size=32)
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass"])

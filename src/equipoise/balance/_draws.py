@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._checks import ArgumentError
+from equipoise.balance._copies import copies_of
 
 Rows = NDArray[np.int64]
 _LONGEST = 1 << 22  # of an epoch that is drawn to its end, for rows seen and repeats
@@ -50,7 +50,7 @@ class Draws:
 def draw(sampler: Any, *, batch_size: int | None, batches: int) -> Draws:
     """Draw `batches` batches, or one whole epoch if that is more, from every rank's sampler.
 
-    The samplers stay where they stand: copies are drawn from.
+    The samplers stay where they stand: copies are drawn from (`copies_of`).
 
     Args:
         sampler: row numbers, an iterable that yields row numbers or lists of them (batches), or a list or tuple of
@@ -58,11 +58,12 @@ def draw(sampler: Any, *, batch_size: int | None, batches: int) -> Draws:
         batch_size: rows of a batch of one rank; not needed where batches are yielded.
         batches: of all ranks together.
     """
-    samplers = list(sampler) if _is_ranks(sampler) else [sampler]
+    samplers = [_as_array(one) for one in (sampler if _is_ranks(sampler) else [sampler])]
     if not samplers:
         raise ArgumentError("preflight got no sampler. Give row numbers, a sampler, or one of them for each rank.")
     share = -(-batches // len(samplers))
-    found = [_rank(one, batch_size, share) for one in samplers]
+    with copies_of(samplers) as copies:
+        found = [_rank(one, batch_size, share) for one in copies]
     if not all(len(first) for first, *_ in found):
         raise ArgumentError("The sampler of preflight yields nothing. Check its length and the rows of its data set.")
     return Draws(
@@ -78,22 +79,29 @@ def _is_ranks(sampler: Any) -> bool:
     """A list or tuple of arrays or of samplers is one a rank; of numbers it is a stream, of lists it is batches."""
     if not isinstance(sampler, list | tuple) or not sampler:
         return isinstance(sampler, list | tuple)
-    return not isinstance(sampler[0], int | np.integer | float | str | list | tuple)
+    first = sampler[0]
+    return not (isinstance(first, int | float | str | list | tuple) or getattr(first, "ndim", None) == 0)
+
+
+def _as_array(sampler: Any) -> Any:
+    """Return row numbers that lie there already, such as a tensor, as an array; leave a sampler as it is."""
+    if isinstance(sampler, list | tuple) or not hasattr(sampler, "__array__"):
+        return sampler
+    return np.asarray(sampler.cpu() if hasattr(sampler, "cpu") else sampler)
 
 
 def _rank(sampler: Any, batch_size: int | None, batches: int) -> tuple[Rows, Rows, Rows, bool]:
     """Return the first epoch, draws of the second, the ends of the batches of both, and whether the first is whole."""
-    fixed = isinstance(sampler, np.ndarray | list | tuple)
-    one = sampler if fixed else copy.copy(sampler)
+    fixed = isinstance(sampler, np.ndarray | list | tuple | range)
     rows_needed = batches * (batch_size or 1)
-    first, sizes, whole = _pass(one, 0, max(rows_needed, _LONGEST))
+    first, sizes, whole = _pass(sampler, 0, max(rows_needed, _LONGEST))
     if sizes is None and batch_size is None:
         raise ArgumentError("preflight needs `batch_size` for a sampler that yields rows one by one. Give it.")
     second, more = np.zeros(0, np.int64), np.zeros(0, np.int64)
     if not fixed and whole:
         per_batch = (batch_size or 1) if sizes is None else max(1, int(np.median(sizes)))
         wanted = max(batches * per_batch - len(first), min(len(first), _COMPARED))
-        second, again, _ = _pass(one, 1, wanted)
+        second, again, _ = _pass(sampler, 1, wanted)
         more = more if again is None else again
     if sizes is not None:
         return first, second, np.cumsum(np.concatenate([sizes, more])), whole

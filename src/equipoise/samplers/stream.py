@@ -188,6 +188,9 @@ class IndexStream:
         self._turns = (epoch, turns)
         return turns
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> IndexStream:
+        return self  # a pure function of its arguments: a copy would only take memory
+
     @property
     def fingerprint(self) -> str:
         """What the stream depends on besides the epoch, in 16 letters: two streams that agree in it are the same."""
