@@ -7,10 +7,15 @@ import pytest
 import torch
 
 from equipoise.balance import class_weights, gradient_shares, plan_sampling
+from equipoise.data import fit_preprocessor
 from equipoise.labels import Labels, count_labels
 from equipoise.losses import make_loss
 from equipoise.models import make_model, prior_logits
+from equipoise.recipe import make_recipe
 from equipoise.samplers import PlanSampler
+from equipoise.training.loop import Workers
+from equipoise.training.member import MemberTraining
+from equipoise.training.prepare import prepare
 
 ROWS = 3_000
 
@@ -59,6 +64,42 @@ def test_shares_are_those_that_autograd_measures(task, loss, bias, sampled):
     mean = gradient_shares(rows, labels, weights=weights, probabilities=said.mean(axis=0),
                            gamma=2.0 if loss == "focal" else 0.0)  # fmt: skip
     np.testing.assert_allclose(mean.positive_shares, found.positive_shares, atol=0.02)
+
+
+@pytest.mark.parametrize("bias", ["prevalence", "zero"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ["balance.sampling.method=uniform"],
+        ["balance.weights.scheme=sqrt"],
+        ["balance.sampling.method=uniform", "loss.name=focal", "loss.gamma=2"],
+    ],
+)
+def test_the_shares_of_a_run_are_those_that_its_model_has_at_its_start(tmp_path, changes, bias):
+    rng = np.random.default_rng(0)
+    table = (rng.random((2_000, 3)) < [0.3, 0.06, 0.03]).astype(int)
+    lines = [f"{row},{rng.normal():.4f},{','.join(map(str, found))}" for row, found in enumerate(table)]
+    (tmp_path / "table.csv").write_text("\n".join(["id,size,a,b,c", *lines]) + "\n")
+    settings = ["data.ids=id", "training.members=1", f"model.initial_bias={bias}", *changes]
+    prepared = prepare(make_recipe(tmp_path / "table.csv", ["a", "b", "c"], groups="none", overrides=settings))
+    found = prepared.preflight().gradient
+    member = MemberTraining(
+        prepared, 0, folder=tmp_path, run=None, watch=None, workers=Workers(), device=torch.device("cpu")
+    )
+    rows = member.rows.train
+    preprocessor = fit_preprocessor(prepared.features, rows)
+    arrays = preprocessor.apply(prepared.features)
+    model = member._make_model(preprocessor, arrays.numeric).eval()
+    logits = model(torch.from_numpy(arrays.numeric)[rows], torch.from_numpy(arrays.categorical)[rows])
+    logits = logits.detach().reshape(len(rows), -1, 3)[:, 0].double().requires_grad_()
+    plan, loss = prepared.member_plan(member.rows), prepared.make_loss()
+    drawn = np.ones((len(rows), 3)) if plan is None else plan.sample_weights[:, None] * plan.entry_weights
+    loss.reduction = "sum"
+    loss(logits, torch.as_tensor(prepared.labels.values[rows]), sample_weights=torch.as_tensor(drawn)).backward()
+    slope = logits.grad.numpy()
+    up, down = -np.minimum(slope, 0).sum(axis=0), np.maximum(slope, 0).sum(axis=0)
+    np.testing.assert_allclose(found.positive_shares, up / (up.sum() + down.sum()), rtol=0.25)
+    np.testing.assert_allclose(found.negative / found.positive, down / up, rtol=0.25)
 
 
 def test_a_plan_gives_what_its_draws_give():

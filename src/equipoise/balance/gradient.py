@@ -89,14 +89,7 @@ def gradient_shares(
     factors = np.ones(classes)
     if weights is not None:
         factors = weights.require(kind, classes=labels.classes, function="gradient_shares").values
-    if probabilities is None:
-        probabilities = np.full(classes, 0.5 if kind == POS_WEIGHT else 1.0 / classes)
-    said = np.asarray(probabilities, dtype=np.float64)
-    if said.shape not in {(classes,), (len(labels), classes)} or np.any(~((said >= 0) & (said <= 1))):
-        raise ArgumentError(
-            f"`probabilities` of gradient_shares must lie in [0, 1] and have shape ({classes},) or ({len(labels)}, "
-            f"{classes}); got shape {said.shape}. Give what the model says before training."
-        )
+    said = starting_probabilities(labels, probabilities)
     table, masses = _masses(draws, labels, by_row=said.ndim == 2)
     if kind == POS_WEIGHT:
         positive, negative = _sigmoid(said, factors, float(gamma), alpha)
@@ -104,6 +97,24 @@ def gradient_shares(
             np.asarray(masses @ ((table == 1) * positive)), np.asarray(masses @ ((table == 0) * negative))
         )
     return _softmax(table, masses, said, factors * (1.0 if alpha is None else alpha), float(gamma))
+
+
+def starting_probabilities(labels: Labels, said: NDArray[np.floating[Any]] | None) -> NDArray[np.float64]:
+    """Return what a model says before it has learned, (classes,) or (rows, classes): as given, else undecided.
+
+    Raises:
+        ArgumentError: another shape, or outside [0, 1].
+    """
+    classes = len(labels.classes)
+    if said is None:
+        return np.full(classes, 0.5 if KIND_OF_TASK[labels.task] == POS_WEIGHT else 1.0 / classes)
+    given = np.asarray(said, dtype=np.float64)
+    if given.shape not in {(classes,), (len(labels), classes)} or np.any(~((given >= 0) & (given <= 1))):
+        raise ArgumentError(
+            f"`probabilities` of gradient_shares must lie in [0, 1] and have shape ({classes},) or ({len(labels)}, "
+            f"{classes}); got shape {given.shape}. Give what the model says before training."
+        )
+    return given
 
 
 def _masses(

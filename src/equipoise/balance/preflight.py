@@ -16,7 +16,7 @@ from equipoise.balance._combinations import Combinations, combine_labels
 from equipoise.balance._draws import Draws, Rows, draw
 from equipoise.balance._fit import chi_square_fit
 from equipoise.balance._preflight_text import class_rows, preflight_text
-from equipoise.balance.gradient import GradientShares, gradient_shares
+from equipoise.balance.gradient import GradientShares, gradient_shares, starting_probabilities
 from equipoise.balance.weights import ClassWeights
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ class Preflight:
         freedom: its degrees of freedom; 0 without a plan.
         p_value: the chance of a deviation as large.
         weights: (classes,) class weights in force, ones without any.
-        gradient: what each class contributes to the gradient at initialisation, as drawn and weighted.
+        start: (classes,) what the model is taken to say before it has learned anything (the mean over rows).
+        gradient: what each class contributes to the gradient at that start, as drawn and weighted.
         natural_gradient: the same with every row once and no weights.
         checks: what was checked.
     """
@@ -93,6 +94,7 @@ class Preflight:
     freedom: int
     p_value: float
     weights: ClassFloats
+    start: ClassFloats
     gradient: GradientShares
     natural_gradient: GradientShares
     checks: tuple[Check, ...]
@@ -182,7 +184,8 @@ def preflight(
         batch_size: rows of a batch of one rank; not needed where batches are yielded.
         batches: batches to look at, all ranks together.
         weights: class weights of the loss, for the gradient shares.
-        probabilities: (classes,) what the model says before it has learned, for the gradient shares.
+        probabilities: what the model says before it has learned, for the gradient shares; by default one half, of
+            one-of-many tasks equal shares. A model whose bias starts at the prevalence says that.
         gamma: exponent of focal loss, for the gradient shares.
         alpha: of focal loss, for the gradient shares.
         level: chance of a false alarm of one test, in (0, 1).
@@ -224,6 +227,7 @@ def preflight(
         **_batches(it),
         **_repeats(it, planned=plan is not None),
         weights=np.ones(len(labels.classes)) if weights is None else weights.values,
+        start=starting_probabilities(labels, probabilities).reshape(-1, len(labels.classes)).mean(axis=0),
         gradient=gradient_shares(drawn, labels, weights=weights, probabilities=probabilities, gamma=gamma, alpha=alpha),
         natural_gradient=gradient_shares(None, labels, probabilities=probabilities),
         checks=(in_range, *check_draws(it)),
@@ -338,7 +342,7 @@ def _repeats(it: Situation, *, planned: bool) -> dict[str, Any]:
     }
 
 
-_PER_CLASS = ("_rates", "batch_mean", "batch_deviation", "empty_", "weights")
+_PER_CLASS = ("_rates", "batch_mean", "batch_deviation", "empty_", "weights", "start")
 
 
 def _plain(value: Any) -> Any:

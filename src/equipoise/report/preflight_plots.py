@@ -33,8 +33,8 @@ def plot_preflight(found: Preflight) -> Figure:
     """Return a figure of four panels: original distribution, loss weights, sampler shares, and the two combined.
 
     The last panel has each class's share of the gradient at the outputs before anything is learned: what its positives
-    pull up by and what its negatives push down by; all bars together are one. Hollow marks are the same without sampler
-    and weights.
+    pull up by and what its negatives push down by; all bars together are one. Its title has what the model is taken to
+    say at that time. Hollow marks are the same without sampler and weights.
 
     Args:
         found: from `equipoise.balance.preflight`. Of more than 24 classes the rarest are shown.
@@ -109,9 +109,17 @@ def _draw_gradient(axes: Axes, found: Preflight, chosen: Sequence[int], names: S
     axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
     balance = found.gradient.positive[chosen] / np.maximum(found.gradient.negative[chosen], 1e-300)
     class_rows(axes, names, right=[_ratio(float(ratio)) for ratio in balance], heading="up : down")
-    axes.set_title("Combined: pull at initialisation")
+    axes.set_title(f"Combined: pull on a model that says {_said(found)}")
     axes.set_xlabel("share of the gradient at the outputs")
     _legend(axes)
+
+
+def _said(found: Preflight) -> str:
+    """Say at which start of the model the pull was computed."""
+    low, high = float(found.start.min()), float(found.start.max())
+    if high - low > 1e-9:
+        return f"{percent(low)} to {percent(high)}"
+    return "1/2" if low == 0.5 else percent(low)
 
 
 def _legend(axes: Axes) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 from equipoise._checks import RunError
 from equipoise.data import Preprocessor, fit_preprocessor, stable_seed
 from equipoise.decision import higher_is_better, monitor_value
-from equipoise.models import TabularModel, make_model, prior_logits
+from equipoise.models import TabularModel, make_model
 from equipoise.scores import Scores
 from equipoise.training.checkpoint import read_checkpoint, write_checkpoint
 from equipoise.training.combine import make_scores, measured_ledger, natural_logits
@@ -154,22 +154,15 @@ class MemberTraining:
         return [corrected] if first == 1 else [Phase(prepared.make_plain_loss().to(self.device)), corrected]
 
     def _make_model(self, preprocessor: Preprocessor, numeric: NDArray[np.float32]) -> TabularModel:
-        recipe, census = self.prepared.recipe, self.prepared.training_census
-        ledger, multiclass = self.prepared.ledger, self.prepared.exclusive
-        prior = prior_logits(
-            census.positives,
-            census.positives + census.negatives,
-            multiclass=multiclass,
-            log_odds_shift=ledger.log_odds_shift,
-        )
+        recipe, ledger = self.prepared.recipe, self.prepared.ledger
         return make_model(
             recipe.model.name,
             n_numeric=numeric.shape[1],
             cardinalities=preprocessor.cardinalities,
             n_outputs=ledger.outputs,
-            multiclass=multiclass and not ledger.stepwise,
+            multiclass=self.prepared.exclusive and not ledger.stepwise,
             seed=self.seed,
-            prior=ledger.starting_scores(prior),
+            prior=ledger.starting_scores(self.prepared.prior),
             initial_bias=recipe.model.initial_bias,
             training_numeric=numeric[self.rows.train],
             **recipe.model.settings,

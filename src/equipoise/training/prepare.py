@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise._arrays import ClassFloats
 from equipoise._checks import ArgumentError, DataError, listed
 from equipoise._tasks import is_exclusive
 from equipoise.balance import (
@@ -29,8 +30,10 @@ from equipoise.data import Features, Leak, epoch_order, find_leaks, forgotten_ta
 from equipoise.decision.objectives import check_objective, parse_objective
 from equipoise.labels import Census, Labels, Split, count_labels, read_labels, read_split, read_table, split_labels
 from equipoise.losses import ClassLoss, make_loss
+from equipoise.models import prior_logits
 from equipoise.samplers import IndexStream
 from equipoise.samplers.stream import RankStream
+from equipoise.scores.record import sigmoid, softmax
 from equipoise.training.loop import resolve_batch_size
 
 if TYPE_CHECKING:
@@ -169,6 +172,22 @@ class Prepared:
             return None
         return IndexStream(plan, seed=seed, replacement=self.recipe.balance.sampling.replacement)
 
+    @property
+    def prior(self) -> ClassFloats:
+        """(classes,) the log-odds (of one-of-many tasks: log-probabilities) that the model is trained towards."""
+        census = self.training_census
+        known = census.positives + census.negatives
+        shift = self.ledger.log_odds_shift
+        return prior_logits(census.positives, known, multiclass=self.exclusive, log_odds_shift=shift)
+
+    @property
+    def starting_probabilities(self) -> ClassFloats | None:
+        """(classes,) what a new model says, features apart; None where `model.initial_bias` is zero."""
+        if self.recipe.model.initial_bias == "zero":
+            return None
+        scores = self.prior if self.ledger.stepwise else self.ledger.starting_scores(self.prior)
+        return np.asarray(softmax(scores) if self.exclusive else sigmoid(scores))
+
     def preflight(self) -> Preflight:
         """Look at what the first member will draw, from row numbers alone."""
         sampling, member = self.recipe.balance.sampling, self.members[0]
@@ -184,6 +203,7 @@ class Prepared:
             batch_size=min(batch * self.recipe.training.accumulate, rows),
             batches=1,  # no more than two epochs are drawn
             weights=self.weights,
+            probabilities=self.starting_probabilities,
             gamma=getattr(loss, "gamma", 0.0),
             alpha=None if getattr(loss, "alpha", None) is None else np.asarray(loss.alpha.cpu()),
             strict=sampling.strict,
