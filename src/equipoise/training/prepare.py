@@ -178,7 +178,8 @@ class Prepared:
         census = self.training_census
         known = census.positives + census.negatives
         shift = self.ledger.log_odds_shift
-        return prior_logits(census.positives, known, multiclass=self.exclusive, log_odds_shift=shift)
+        found = prior_logits(census.positives, known, multiclass=self.exclusive, log_odds_shift=shift)
+        return np.asarray(found)
 
     @property
     def starting_probabilities(self) -> ClassFloats | None:
