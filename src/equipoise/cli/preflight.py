@@ -65,10 +65,7 @@ def preflight(  # every flag is an argument
     ] = None,
     scheme: Annotated[str | None, typer.Option("--weights", help="Scheme of class weights in the loss.")] = None,
     initial: Annotated[
-        str,
-        typer.Option(
-            "--initial", help="What the model says at first, for its pull: half (equal shares) or prevalence."
-        ),
+        str, typer.Option("--initial", help="What the model says at first: half (equal shares) or prevalence.")
     ] = "half",
     seed: SeedOption = 0,
     strict: Annotated[bool, typer.Option("--strict", help="A failed check is an error (exit status 2).")] = False,
