@@ -79,6 +79,8 @@ def test_target_from_a_file_and_an_older_sampler(table, tmp_path):
         (("--negatives-share", "most"), '`--negatives-share` must be a number or "free"'),
         (("--method", "max", "--strength", "0.5"), "`--method max` does not read --strength"),
         (("--method", "maxi"), 'Did you mean "max"?'),
+        (("--figure", "plan.txt"), "figures are written as PNG"),
+        (("--figure", "plan.png", "--out", "plan.txt"), "must end in .json"),
         (("--out", "plan.txt"), "must end in .json (the plan) or .csv (a weight a row); got plan.txt"),
     ],
 )
@@ -87,3 +89,23 @@ def test_bad_flags_are_named(table, arguments, message):
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_no_file_is_replaced_unasked_and_what_is_read_never(table, tmp_path):
+    out, figure, target = (tmp_path / name for name in ("plan.json", "plan.png", "target.json"))
+    out.write_text("mine")
+    figure.write_text("mine")
+    target.write_text('{"Mass": 0.6, "Hernia": 0.4}')
+    read = table.read_bytes(), target.read_bytes()
+    for flags in (("--out", out), ("--figure", figure)):
+        done = run(table, *FLAGS, *flags)
+        assert done.returncode == 2
+        assert "exists. Choose another name, or add --overwrite" in done.stderr
+    for flags in (("--out", table), ("--figure", table), ("--target", target, "--out", target)):
+        assert run(table, *FLAGS, *flags, "--overwrite").returncode == 2
+    assert (table.read_bytes(), target.read_bytes()) == read
+    assert (out.read_text(), figure.read_text()) == ("mine", "mine")
+    done = run(table, *FLAGS, "--out", out, "--figure", figure, "--overwrite")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(out.read_text())["task"] == "multilabel"
+    assert figure.read_bytes().startswith(b"\x89PNG")

@@ -50,6 +50,10 @@ def test_rows_of_another_sampler(table, tmp_path):
     [
         (["--indices", "none.txt"], "none.txt could not be read"),
         (["--initial", "zero"], '`--initial` must be "half" or "prevalence"'),
+        (["--plan", "plan.json", "--strength", 0.3], "--strength is for a plan that is made; plan.json is made already"),
+        (["--plan", "plan.json", "--target", "natural"], "--target is for a plan that is made"),
+        (["--plan", "plan.json", "--max-repeats", 3], "--max-repeats is for a plan that is made"),
+        (["--figure", "four.txt"], "figures are written as PNG"),
         (["--ranks", 0], "`--ranks` of preflight must be at least 1"),
         (["--weights", "squrt"], 'Did you mean "sqrt"?'),
     ],
@@ -59,3 +63,17 @@ def test_what_is_refused(table, arguments, message):
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_no_file_is_replaced_unasked_and_the_table_never(table, tmp_path):
+    figure = tmp_path / "four.png"
+    figure.write_text("mine")
+    given = (table, "--labels", "common,rare", "--task", "multilabel")
+    before = table.read_bytes()
+    done = run(*given, "--figure", figure)
+    assert done.returncode == 2
+    assert "exists. Choose another name, or add --overwrite" in done.stderr
+    assert run(*given, "--figure", table, "--overwrite").returncode == 2
+    assert (figure.read_text(), table.read_bytes()) == ("mine", before)
+    assert run(*given, "--figure", figure, "--overwrite").returncode == 0
+    assert figure.read_bytes().startswith(b"\x89PNG")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from equipoise._checks import ArgumentError
+from equipoise.cli._figures import check_figure
 from equipoise.cli._options import (
     ClassesOption,
     GroupsOption,
@@ -15,6 +16,7 @@ from equipoise.cli._options import (
     JsonOption,
     LabelsOption,
     OutOption,
+    OverwriteOption,
     PositiveOption,
     SeparatorOption,
     StrengthOption,
@@ -22,6 +24,7 @@ from equipoise.cli._options import (
     TaskOption,
     UncertainOption,
     UnknownOption,
+    check_free,
     columns,
     console,
     print_json,
@@ -62,13 +65,15 @@ def plan(  # every flag is an argument
     ] = False,
     figure: Annotated[Path | None, typer.Option("--figure", help="Where to draw the frontier, as PNG.")] = None,
     out: OutOption = None,
+    overwrite: OverwriteOption = False,
     json: JsonOption = False,
 ) -> None:
     """Plan how often each row is drawn, so that classes have the shares you ask for at the least cost.
 
     --out plan.json keeps the plan; --out weights.csv writes the weight of every row, summing to one.
     """
-    _check_out(out)
+    _check_out(out, overwrite, sources=(table, Path(target)))
+    check_figure(figure, None, overwrite, source=table, out=out)
     from equipoise.labels import read_labels
 
     found = read_labels(
@@ -100,9 +105,11 @@ def plan(  # every flag is an argument
             console().print(f"Wrote {path}.")
 
 
-def _check_out(out: Path | None) -> None:
+def _check_out(out: Path | None, overwrite: bool, *, sources: tuple[Path, ...]) -> None:
     if out is not None and out.suffix.casefold() not in (".json", ".csv"):
         raise ArgumentError(f"`--out` must end in .json (the plan) or .csv (a weight a row); got {out}.")
+    for source in sources:
+        check_free(out, overwrite, source=source)
 
 
 def _number(text: str | None, flag: str, word: str) -> Any:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from equipoise._checks import ArgumentError, DataError, check_number
+from equipoise.cli._figures import check_figure
 from equipoise.cli._options import (
     ClassesOption,
     GroupsOption,
     IdsOption,
     JsonOption,
     LabelsOption,
+    OverwriteOption,
     PositiveOption,
     SeedOption,
     SeparatorOption,
@@ -70,12 +72,14 @@ def preflight(  # every flag is an argument
     seed: SeedOption = 0,
     strict: Annotated[bool, typer.Option("--strict", help="A failed check is an error (exit status 2).")] = False,
     figure: Annotated[Path | None, typer.Option("--figure", help="Where to draw the four panels, as PNG.")] = None,
+    overwrite: OverwriteOption = False,
     json: JsonOption = False,
 ) -> None:
     """Prove what a sampler will draw before the first step: from labels alone, nothing is trained.
 
     Without --indices the sampler of this library is judged; with it, row numbers that any other sampler drew.
     """
+    check_figure(figure, None, overwrite, source=table, out=None)
     from equipoise.balance import preflight as judge
     from equipoise.labels import read_labels
 
@@ -109,6 +113,15 @@ def _plan(found: Labels, path: Path | None, target: str, strength: float, max_re
     from equipoise.balance import SamplingPlan, plan_sampling
 
     if path is not None:
+        idle = [
+            flag
+            for flag, given in (
+                ("--target", target != "uniform"), ("--strength", strength != 1.0), ("--max-repeats", max_repeats != 20.0)
+            )
+            if given
+        ]  # fmt: skip
+        if idle:
+            raise ArgumentError(f"{idle[0]} is for a plan that is made; {path} is made already. Leave one of them out.")
         return SamplingPlan.from_dict(read_json(path)).with_rows(found)
     wanted = read_json(target) if Path(target).suffix.casefold() == ".json" else target
     limit = None if max_repeats == float("inf") else max_repeats
