@@ -172,6 +172,37 @@ def test_one_of_many_with_unknown_rows():
     assert plan.log_odds_shift[1] - plan.log_odds_shift[0] == pytest.approx(np.log(3))
 
 
+@pytest.mark.parametrize("task", ["binary", "multiclass"])
+@pytest.mark.parametrize("method", ["uniform", *HEURISTICS])
+def test_a_row_whose_only_label_is_unknown_is_never_drawn(task, method):
+    """It has no loss: drawn as often as a rare class it would take two draws in three, and hide behind known labels."""
+    values = np.repeat([0.0, 1.0, np.nan], [890, 10, 300]).astype(np.float32)
+    classes = ("ill",) if task == "binary" else ("well", "ill")
+    labels = labelled(values, task=task, classes=classes)
+    plan = plan_sampling(labels, method, max_repeats=None) if method == "uniform" else plan_heuristic(labels, method)
+    assert plan.sample_weights[900:].tolist() == [0.0] * 300
+    alone = labels.select(np.arange(900))
+    known = plan_sampling(alone, method, max_repeats=None) if method == "uniform" else plan_heuristic(alone, method)
+    np.testing.assert_allclose(plan.sample_weights[:900], known.sample_weights, rtol=1e-12)
+    np.testing.assert_allclose(plan.log_odds_shift, known.log_odds_shift, atol=1e-12)
+    assert plan.effective_sample_size == pytest.approx(known.effective_sample_size * 900 / 1200)
+    assert "The label of 300 rows is unknown: they are never drawn" in str(plan)
+    assert "count as neither" not in str(plan)
+
+
+def test_the_cap_is_of_rows_that_are_drawn_and_there_must_be_one():
+    values = np.repeat([0.0, 1.0, np.nan], [85, 5, 30]).astype(np.float32)
+    plan = plan_sampling(labelled(values, task="binary", classes=("ill",)), max_repeats=2)
+    assert 1.8 < plan.repeats <= 2.0
+    assert not plan.reached
+    natural = plan_sampling(labelled(values, task="multiclass", classes=("a", "b")), "natural")
+    assert natural.log_odds_shift.tolist() == pytest.approx([0.0, 0.0], abs=1e-9)
+    with pytest.raises(ValueError, match="120 draws of 90 rows, more than max_repeats"):
+        plan_sampling(labelled(values, task="binary", classes=("ill",)), max_repeats=1)
+    with pytest.raises(ValueError, match="no row to draw whose label is known"):
+        plan_sampling(labelled([np.nan] * 3, task="binary", classes=("ill",)))
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [

@@ -50,7 +50,10 @@ def test_rows_of_another_sampler(table, tmp_path):
     [
         (["--indices", "none.txt"], "none.txt could not be read"),
         (["--initial", "zero"], '`--initial` must be "half" or "prevalence"'),
-        (["--plan", "plan.json", "--strength", 0.3], "--strength is for a plan that is made; plan.json is made already"),
+        (
+            ["--plan", "plan.json", "--strength", 0.3],
+            "--strength is for a plan that is made; plan.json is made already",
+        ),
         (["--plan", "plan.json", "--target", "natural"], "--target is for a plan that is made"),
         (["--plan", "plan.json", "--max-repeats", 3], "--max-repeats is for a plan that is made"),
         (["--figure", "four.txt"], "figures are written as PNG"),

@@ -30,6 +30,17 @@ class Combinations:
     counts: NDArray[np.int64]
     codes: NDArray[np.int32]
 
+    def drawable(self, task: str) -> tuple[NDArray[np.bool_], Combinations]:
+        """Return which combinations have anything to learn from, and those alone, without their rows.
+
+        Where a row has one label, a row whose label is unknown has no loss: to draw it is to draw nothing. Where it has
+        several, it may stand for the rows without a finding.
+        """
+        if task == "multilabel":
+            return np.ones(len(self.counts), np.bool_), self
+        known = (self.labels >= 0).any(axis=1)
+        return known, Combinations(self.labels[known], self.counts[known], np.empty(0, np.int32))
+
 
 def combine_labels(labels: Labels) -> Combinations:
     """Return the combinations that occur, how often, and the code of every row.

@@ -61,7 +61,10 @@ def sentences(plan: SamplingPlan) -> tuple[str, ...]:
             f"The log-odds shifts are the best fit of one number a class; they explain "
             f"{100 * plan.shift_quality:.1f} % of the variance of the log weights."
         )
-    if plan.unknowns.any():
+    if plan.never_drawn:
+        rows, them = ("1 row", "it is") if plan.never_drawn == 1 else (f"{plan.never_drawn:,} rows", "they are")
+        said.append(f"The label of {rows} is unknown: {them} never drawn, as nothing can be learned there.")
+    elif plan.unknowns.any():
         said.append(f"Planned over known labels; {int(plan.unknowns.sum()):,} labels are unknown and count as neither.")
     return (*said, *plan.notes)
 

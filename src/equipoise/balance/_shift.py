@@ -15,7 +15,7 @@ def fit_shift(
     r"""Return (classes,) the shift and the share of the variance of the log weights that it explains.
 
     Binary, multiclass: every class has one weight, and the shift is its logarithm (for binary that of positives over
-    negatives). Multilabel: least squares of ln r on the labels with an intercept, over the rows of the table; an
+    negatives), 0 where all rows that have a label are drawn alike. Multilabel: least squares of ln r on the labels with an intercept, over the rows of the table; an
     unknown label counts as the prevalence of its class. Rows that are never drawn are left out: they have no logarithm.
     """
     drawn = weights > 0
@@ -25,7 +25,7 @@ def fit_shift(
     if is_exclusive(task):
         shift = np.zeros(labels.shape[1])
         rows, places = np.nonzero(positive)
-        shift[places] = logs[rows]
+        shift[places] = logs[rows] + np.log(counts[(labels >= 0).any(axis=1)].sum() / counts.sum())
         return shift, 1.0
     with np.errstate(invalid="ignore"):
         prevalence = np.nan_to_num((mass @ positive) / (mass @ known))

@@ -264,6 +264,14 @@ class SamplingPlan:
         return np.asarray(self.combination_counts @ (self.combination_labels < 0).astype(np.int64))
 
     @property
+    def never_drawn(self) -> int:
+        """Rows that are never drawn because they have one label, which is unknown: they have no loss."""
+        if self.task == "multilabel":
+            return 0
+        without = ~(self.combination_labels >= 0).any(axis=1)
+        return int(self.combination_counts @ (without & (self.combination_weights == 0)))
+
+    @property
     def negatives_share(self) -> float:
         """Expected share of draws without a known finding; `natural_negatives_share` is that of the table."""
         return float(self._masses @ ~(self.combination_labels == 1).any(axis=1))
@@ -291,7 +299,7 @@ class SamplingPlan:
     def effective_sample_size(self) -> float:
         """Share of the rows that equally weighted draws of the same variance would have: Kish's 1 / (n sum p^2).
 
-        1 for natural drawing, lower when few rows carry the epoch. Kish, "Survey Sampling" (1965), section 11.7.
+        1 for natural drawing, lower when few rows carry the epoch or rows without a label are left out. Kish, "Survey Sampling" (1965), section 11.7.
         """
         return float(1.0 / (self.rows * (self.combination_counts @ self.combination_weights**2)))
 

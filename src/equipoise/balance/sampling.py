@@ -48,7 +48,8 @@ def plan_sampling(
     nearest plan never draws whole groups of rows.
 
     Args:
-        labels: of any task. Unknown labels (NaN) are counted, and count as neither positive nor negative.
+        labels: of any task. Unknown labels (NaN) are counted, and count as neither positive nor negative. Where a row has
+            one label (all tasks but multilabel), a row whose label is unknown has no loss and is never drawn.
         target: ``"uniform"``: equal shares (binary: half positive); ``"natural"``; a mapping of every class to its
             share of all positives, summing to one (binary: of the positive class to its prevalence); or
             ``{"prevalence": {class: rate}}`` for any of the classes, or ``{"shares": {...}}``.
@@ -63,7 +64,7 @@ def plan_sampling(
     Raises:
         ArgumentError: an argument is out of range, names an unknown class, does not sum to one, or asks for more draws
             than `max_repeats` allows.
-        DataError: there is no row, or the target asks for a share of a class without a positive.
+        DataError: there is no row with a label, or the target asks for a share of a class without a positive.
 
     References:
         Jaynes, Physical Review 106 (1957), eq. 2.6, for the exponential form; Csiszar, Annals of Probability 3 (1975),
@@ -99,12 +100,13 @@ def plan_combinations(
 ) -> SamplingPlan:
     """Return `plan_sampling` of labels whose combinations are known already."""
     strength = check_number(strength, argument="strength", function=_FUNCTION, at_least=0.0, at_most=1.0)
-    epoch = _checked_draws(labels, draws)
-    cap = _checked_cap(max_repeats, epoch, len(labels))
-    wanted = read_target(target, strength, labels.task, labels.classes, found, labels.source)
-    negatives = _checked_negatives(negatives_share, strength, labels, found, cap)
-    solution, dual = solve_plan(found, wanted, negatives, cap)
-    weights = solution.ratios / (solution.ratios @ found.counts)
+    drawn, part = found.drawable(labels.task)
+    epoch = _checked_draws(labels, part, draws)
+    cap = _checked_cap(max_repeats, epoch, int(part.counts.sum()))
+    wanted = read_target(target, strength, labels.task, labels.classes, part, labels.source)
+    negatives = _checked_negatives(negatives_share, strength, labels, part, cap)
+    solution, dual = solve_plan(part, wanted, negatives, cap)
+    weights = _spread(solution.ratios, drawn, part)
     return SamplingPlan(
         task=labels.task,
         classes=labels.classes,
@@ -134,6 +136,8 @@ def plan_heuristic(labels: Labels, name: str, *, draws: int | None = None, thres
 
     {table}
 
+    Where a row has one label, a row whose label is unknown is not among the n and is never drawn.
+
     Args:
         labels: of any task.
         name: one of the names above.
@@ -159,8 +163,9 @@ def heuristic_combinations(
     labels: Labels, found: Combinations, name: str, draws: int | None, threshold: float = 1e-3
 ) -> SamplingPlan:
     """Return `plan_heuristic` of labels whose combinations are known already."""
-    epoch = _checked_draws(labels, draws)
-    ratios = heuristic_ratios(name, labels, found, threshold)
+    drawn, part = found.drawable(labels.task)
+    epoch = _checked_draws(labels, part, draws)
+    ratios = heuristic_ratios(name, labels, part, threshold)
     return SamplingPlan(
         task=labels.task,
         classes=labels.classes,
@@ -168,9 +173,16 @@ def heuristic_combinations(
         draws=epoch,
         combination_labels=found.labels,
         combination_counts=found.counts,
-        combination_weights=ratios / (ratios @ found.counts),
+        combination_weights=_spread(ratios, drawn, part),
         combination_codes=found.codes,
     )
+
+
+def _spread(ratios: NDArray[np.float64], drawn: NDArray[np.bool_], part: Combinations) -> NDArray[np.float64]:
+    """Return the weight of a row of every combination: those of `part` by their ratios, the others never drawn."""
+    weights = np.zeros(len(drawn))
+    weights[drawn] = ratios / (ratios @ part.counts)
+    return weights
 
 
 plan_heuristic.__doc__ = (plan_heuristic.__doc__ or "").replace(
@@ -213,9 +225,10 @@ def make_goal(
     return Goal(masses, features * unit, groups, level, cap), slopes * unit
 
 
-def _checked_draws(labels: Labels, draws: int | None) -> int:
-    if not len(labels):
-        raise DataError(f"{labels.source} has no row to draw. Check the table, or the filter that made it.")
+def _checked_draws(labels: Labels, part: Combinations, draws: int | None) -> int:
+    if not part.counts.sum():
+        which = " whose label is known" if len(labels) else ""
+        raise DataError(f"{labels.source} has no row to draw{which}. Check the table, or the filter that made it.")
     if draws is None:
         return len(labels)
     number = check_number(draws, argument="draws", function=_FUNCTION, at_least=1)
@@ -225,7 +238,7 @@ def _checked_draws(labels: Labels, draws: int | None) -> int:
 
 
 def _checked_cap(max_repeats: float | None, draws: int, rows: int) -> float:
-    """Return the most draws of a row for each natural draw."""
+    """Return the most draws of a row for each natural draw of it, among the rows that are drawn at all."""
     if max_repeats is None:
         return np.inf
     limit = check_number(max_repeats, argument="max_repeats", function=_FUNCTION, at_least=1.0)

@@ -49,7 +49,9 @@ TargetOption = Annotated[
 StrengthOption = Annotated[float, typer.Option("--strength", help="From 0, natural, to 1, the target.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of every random choice.")]
 OutOption = Annotated[Path | None, typer.Option("--out", help="Where to write the result.")]
-OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace what --out or --figure names if it exists.")]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Replace what --out or --figure names if it exists.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read, and nothing else.")]
 
 

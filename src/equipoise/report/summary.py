@@ -75,7 +75,7 @@ def _data(view: RunView) -> list[str]:
         ends = sorted(known, key=lambda i: float(census.prevalence[i]))
         common = f"; the commonest {_count(view, ends[-1])}" if len(ends) > 1 else ""
         said.append(f"The rarest is {_count(view, ends[0])}{common}.")
-    unknown = int(census.unknowns.sum())
+    unknown = int(census.unknowns.max() if view.exclusive else census.unknowns.sum())  # one label a row: once a row
     if unknown:
         said.append(f"{unknown:,} labels are unknown and were left out, never taken as negative.")
     return said
