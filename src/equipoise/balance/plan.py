@@ -299,7 +299,8 @@ class SamplingPlan:
     def effective_sample_size(self) -> float:
         """Share of the rows that equally weighted draws of the same variance would have: Kish's 1 / (n sum p^2).
 
-        1 for natural drawing, lower when few rows carry the epoch or rows without a label are left out. Kish, "Survey Sampling" (1965), section 11.7.
+        1 for natural drawing, lower when few rows carry the epoch or rows without a label are left out. Kish,
+        "Survey Sampling" (1965), section 11.7.
         """
         return float(1.0 / (self.rows * (self.combination_counts @ self.combination_weights**2)))
 

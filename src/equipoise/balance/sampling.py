@@ -48,8 +48,8 @@ def plan_sampling(
     nearest plan never draws whole groups of rows.
 
     Args:
-        labels: of any task. Unknown labels (NaN) are counted, and count as neither positive nor negative. Where a row has
-            one label (all tasks but multilabel), a row whose label is unknown has no loss and is never drawn.
+        labels: of any task. Unknown labels (NaN) are counted, and count as neither positive nor negative. Where a row
+            has one label (all tasks but multilabel), a row whose label is unknown has no loss and is never drawn.
         target: ``"uniform"``: equal shares (binary: half positive); ``"natural"``; a mapping of every class to its
             share of all positives, summing to one (binary: of the positive class to its prevalence); or
             ``{"prevalence": {class: rate}}`` for any of the classes, or ``{"shares": {...}}``.

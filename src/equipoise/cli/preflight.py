@@ -113,13 +113,8 @@ def _plan(found: Labels, path: Path | None, target: str, strength: float, max_re
     from equipoise.balance import SamplingPlan, plan_sampling
 
     if path is not None:
-        idle = [
-            flag
-            for flag, given in (
-                ("--target", target != "uniform"), ("--strength", strength != 1.0), ("--max-repeats", max_repeats != 20.0)
-            )
-            if given
-        ]  # fmt: skip
+        given = {"--target": (target, "uniform"), "--strength": (strength, 1.0), "--max-repeats": (max_repeats, 20.0)}
+        idle = [flag for flag, (value, usual) in given.items() if value != usual]
         if idle:
             raise ArgumentError(f"{idle[0]} is for a plan that is made; {path} is made already. Leave one of them out.")
         return SamplingPlan.from_dict(read_json(path)).with_rows(found)
