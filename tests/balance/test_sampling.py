@@ -104,6 +104,22 @@ def test_two_classes_by_hand(small):
     assert plan.prevalence.tolist() == pytest.approx([0.5, 0.2])
 
 
+def test_a_target_that_only_rows_never_drawn_can_meet_is_not_called_out_of_reach():
+    """Rows of the first class alone meet it, with weights of 0 for all others."""
+    table = np.ones((300, 2))
+    table[58:, 0] = 0
+    plan = plan_sampling(labelled(table))
+    assert not plan.reached
+    assert plan.least_gap == 0.0
+    assert plan.sample_weights.min() > 0
+    assert "cannot be met with at most 20 draws of a row unless some rows are never drawn" in str(plan)
+    assert "near it with every row drawn" in str(plan)
+    assert SamplingPlan.from_dict(plan.to_dict()) == plan
+    impossible = plan_sampling(labelled(table), max_repeats=2)
+    assert impossible.least_gap > 0.1
+    assert "cannot be met with at most 2 draws of a row; this is the nearest" in str(impossible)
+
+
 def test_prevalences_can_be_asked_for_some_classes(small):
     plan = plan_sampling(small, {"prevalence": {"b": 0.4}}, negatives_share="free")
     assert plan.expected_prevalence[1] == pytest.approx(0.4)

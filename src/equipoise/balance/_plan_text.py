@@ -105,7 +105,10 @@ def _verdict(plan: SamplingPlan) -> str:
     if isinstance(held := plan.target.get("negatives_share"), float):
         limits.append(f"{100 * held:.1f} % of the draws without a finding")
     why = f" with {' and '.join(limits)}" if limits else ""
+    near = "; this is the nearest target that can"
+    if plan.least_gap == 0.0:
+        near = " unless some rows are never drawn; this is near it with every row drawn"
     return (
-        f"The target ({what}) cannot be met{why}; this is the nearest target that can: relative gaps of "
+        f"The target ({what}) cannot be met{why}{near}: relative gaps of "
         f"{100 * plan.gap:.1f} % (root mean square), largest at {named}."
     )

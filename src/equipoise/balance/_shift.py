@@ -16,8 +16,8 @@ def fit_shift(
 
     Binary, multiclass: every class has one weight, and the shift is its logarithm (for binary that of positives over
     negatives), 0 where all rows that have a label are drawn alike. Multilabel: least squares of ln r on the labels with
-    an intercept, over the rows of the table; an unknown label counts as the prevalence of its class. Rows that are never
-    drawn are left out: they have no logarithm.
+    an intercept, over the rows of the table; an unknown label counts as the prevalence of its class. Rows that are
+    never drawn are left out: they have no logarithm.
     """
     drawn = weights > 0
     logs = np.log(weights[drawn] * counts.sum())

@@ -20,7 +20,7 @@ target can be reached, and to the least gap where it cannot. At the exact end th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -33,6 +33,9 @@ REACHED = 1e-8  # root mean square of relative gaps below which a target counts 
 SLACK = 0.01
 # A gap as large as this at the greatest stiffness would need weights of exp(-1000): no weights meet the target.
 _HOPELESS = 1e-3
+# One below this is that of a target which weights of 0 meet: they lie at infinity, and the gap falls like lambda /
+# stiffness, with lambda (the log of a weight) at most this times the stiffness.
+_AT_INFINITY = 5e-5
 _NOISE = 1e-7
 _MOST_STEPS = 2_000  # a problem takes 20 to 100
 
@@ -68,7 +71,8 @@ class Solution:
         dual: (classes asked for,) lambda.
         offsets: (groups,) alpha; minus infinity for a group that is not drawn.
         gap: root mean square of the relative gaps to the target.
-        least_gap: the smallest gap that any weights have; 0 where the target is met.
+        least_gap: the smallest gap that any weights have; 0 where the target is met, or can be met by weights some of
+            which are 0 (then lambda is infinite).
         steps: Newton steps in all.
     """
 
@@ -106,8 +110,11 @@ def solve(goal: Goal, slack: float = SLACK) -> Solution:
     if path.gap <= REACHED:
         return path.solution(0.0)
     least = min(path.gap, stages[-1][1])
+    if slack == 0.0 and path.gap == least:
+        return path.solution(0.0 if least < _AT_INFINITY else least)
     near = next((place for place, stage in enumerate(stages) if stage[1] <= least + slack), len(stages) - 1)
-    return _soften(path, stages[max(near - 1, 0)], stages[near], least, slack)
+    found = _soften(path, stages[max(near - 1, 0)], stages[near], least, slack)
+    return replace(found, least_gap=0.0) if least < _AT_INFINITY else found
 
 
 def solve_softly(goal: Goal, stiffness: float) -> Solution:

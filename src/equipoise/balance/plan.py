@@ -44,6 +44,8 @@ class SamplingPlan:
         max_repeats: most expected draws of one row in an epoch, or None for no limit.
         reached: whether the target is met; if not, the plan is the nearest that can be.
         gap: root mean square of the relative gaps between what was asked for and what the plan gives.
+        least_gap: the smallest gap that any weights have. Where it is 0 and the target not reached, only weights that
+            never draw some rows meet it; the plan draws them all.
         dual: (classes,) what a positive label adds to the log weight of its row, from the solver; NaN for heuristics.
         notes: sentences about what was decided on the way.
         measured_shift: (classes,) the log-odds shift as measured on a model that was trained by the plan, or None; see
@@ -69,6 +71,7 @@ class SamplingPlan:
     notes: tuple[str, ...] = ()
     measured_shift: ClassFloats | None = None
     stabilised: float | None = None
+    least_gap: float | None = None
 
     def __post_init__(self) -> None:
         check_one_of(self.task, KIND_OF_TASK, argument="task", function="SamplingPlan")
@@ -402,6 +405,7 @@ class SamplingPlan:
             "notes": list(self.notes),
             **({} if self.measured_shift is None else {"measured_shift": self.measured_shift.tolist()}),
             **({} if self.stabilised is None else {"stabilised": self.stabilised}),
+            **({} if self.least_gap is None else {"least_gap": self.least_gap}),
             "combinations": {
                 "labels": self.combination_labels.tolist(),
                 "counts": self.combination_counts.tolist(),
@@ -424,7 +428,7 @@ class SamplingPlan:
         if not isinstance(stored, Mapping):
             raise DataError(f"A stored plan must be a JSON object; got {type(stored).__name__}. {remedy}")
         for key in stored:
-            if key not in (*keys, "measured_shift", "stabilised"):
+            if key not in (*keys, "measured_shift", "stabilised", "least_gap"):
                 raise DataError(f'A stored plan has no key "{key}".{nearest(key, keys)} {remedy}')
         missing = [key for key in keys if key not in stored]
         if missing:
@@ -461,6 +465,7 @@ def _read(cls: type[SamplingPlan], stored: Mapping[str, Any]) -> SamplingPlan:
         notes=tuple(str(note) for note in stored["notes"]),
         measured_shift=None if stored.get("measured_shift") is None else _numbers(stored["measured_shift"]),
         stabilised=None if stored.get("stabilised") is None else float(stored["stabilised"]),
+        least_gap=None if stored.get("least_gap") is None else float(stored["least_gap"]),
     )
 
 
