@@ -41,6 +41,18 @@ def test_double_correction_is_named_with_its_factor():
     assert any(text.startswith("severe: 2 corrections together go 4x") for text in multiclass.warnings())
 
 
+def test_double_correction_is_named_where_the_positive_side_is_the_common_one():
+    labels = Labels("binary", ("well",), np.repeat([0, 1], [100, 900]).astype(np.float32), np.arange(1000))
+    plan, census = plan_sampling(labels), Census.from_counts({"well": (900, 100)}, task="binary")
+    inverse, root = class_weights(census, "inverse"), class_weights(census, "sqrt")
+    assert Ledger([plan, inverse]).overshot() == {"well": pytest.approx(9.0)}
+    (said,) = Ledger([plan, inverse]).warnings()
+    assert said.startswith("well: 2 corrections together go 9x beyond full balance, so the rare side is now the common")
+    assert Ledger([plan, root]).overshot() == {"well": pytest.approx(3.0)}
+    assert Ledger([plan]).overshot() == Ledger([inverse]).overshot() == {}
+    assert Ledger([], ("all",), "pos_weight", np.array([1.0])).overshot() == {}
+
+
 def test_contradiction_is_named():
     ledger = Ledger([class_weights(HERNIA, "inverse"), FocalCorrection(2.0, 0.25)])
     assert any("raised by inverse pos_weight and lowered by alpha of focal" in text for text in ledger.warnings())

@@ -49,3 +49,34 @@ def test_few_features_are_named_and_classes_of_the_loss_too(tmp_path: Path) -> N
     prepared = _prepared(tmp_path, {"common": 30, "rare": 8})
     assert "2 features: age (numeric), sex (flag)." in prepared.sentences()
     assert "(rare) to 1:" in prepared.make_loss().describe()
+
+
+def test_the_first_bias_is_that_of_the_first_phase(tmp_path: Path) -> None:
+    corrected = ("balance.weights.scheme=inverse", "balance.sampling.method=uniform", "training.epochs=40")
+    plain = _prepared(tmp_path, {"common": 30, "rare": 8})
+    late = _prepared(tmp_path, {"common": 30, "rare": 8}, *corrected, "balance.schedule.from_epoch=20")
+    assert late.ledger.log_odds_shift.tolist() != [0.0, 0.0]
+    np.testing.assert_allclose(late.prior, plain.prior)
+    at_once = _prepared(tmp_path, {"common": 30, "rare": 8}, *corrected)
+    np.testing.assert_allclose(at_once.prior, plain.prior + at_once.ledger.log_odds_shift)
+
+
+@pytest.mark.parametrize("name", ["bce", "focal"])
+def test_the_loss_says_what_it_starts_from_as_drawn(tmp_path: Path, name: str) -> None:
+    """Half of the draws are positive, so both sides pull alike but for the alpha of focal: none."""
+    overrides = ("balance.sampling.method=uniform", f"loss.name={name}")
+    prepared = _prepared(tmp_path, {"rare": 10}, *overrides)
+    natural = prepared.training_census.prevalence
+    loss = prepared.make_loss()
+    assert loss.describe().endswith("all together they start at 1:1.")
+    assert loss.prevalence == pytest.approx(natural)
+    assert "start at 1:" in prepared.make_plain_loss().describe()
+    assert not prepared.make_plain_loss().describe().endswith("1:1.")
+
+
+def test_losses_made_of_a_prior_keep_the_natural_one_and_the_ledger_says_that_both_are_in_force(tmp_path: Path) -> None:
+    prepared = _prepared(tmp_path, {"rare": 10}, "balance.sampling.method=uniform", "loss.name=logit_adjusted")
+    natural = float(prepared.training_census.prevalence[0])
+    odds = natural / (1 - natural)
+    np.testing.assert_allclose(np.exp(prepared.ledger.log_odds_shift), odds**-2)
+    assert prepared.ledger.overshot() == {"rare": pytest.approx(1 / odds)}

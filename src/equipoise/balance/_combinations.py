@@ -38,7 +38,7 @@ class Combinations:
         """
         if task == "multilabel":
             return np.ones(len(self.counts), np.bool_), self
-        known = (self.labels >= 0).any(axis=1)
+        known = np.asarray((self.labels >= 0).any(axis=1))
         return known, Combinations(self.labels[known], self.counts[known], np.empty(0, np.int32))
 
 

@@ -325,7 +325,10 @@ class Ledger:
         return tuple(found)
 
     def overshot(self) -> dict[str, float]:
-        """Return by what factor the rare classes are trained beyond full balance; only those that are are named."""
+        """Return by what factor classes are trained beyond full balance, so that the common side is now the rare one.
+
+        Only those that are are named: rare classes, and with sigmoid outputs also those that more than half have.
+        """
         trained = self.trained_prevalence
         return {} if trained is None else {name: factor for name, (factor, _) in self._overshot(trained).items()}
 
@@ -334,7 +337,9 @@ class Ledger:
         assert self.prevalence is not None
         natural = self.prevalence
         if self.kind == POS_WEIGHT:
-            rare, beyond = natural < 0.5, trained / np.maximum(1.0 - trained, np.finfo(float).tiny)
+            odds = trained / np.maximum(1.0 - trained, np.finfo(float).tiny)
+            with np.errstate(divide="ignore"):
+                rare, beyond = natural != 0.5, np.where(natural < 0.5, odds, 1.0 / odds)
         else:
             rare, beyond = natural < 1.0 / len(natural), trained / trained[np.nanargmax(natural)]
         active = sum(bool(np.any(self.shift_of(entry) != 0.0)) for entry in self.in_force)

@@ -44,9 +44,8 @@ def plan_sampling(
     Where co-occurrence or the cap makes the target impossible, the plan is the nearest that can be: the gap is the root
     mean square over the classes of E_c / s_c - T, in units of the natural T = E_1 + ... + E_C (for prevalences of
     E_c / p_c - K_c), and of all plans within 0.01 of the least gap the plan is that of least divergence. So it is where
-    only plans that never draw some rows meet the target. For uniform
-    shares the gap is the coefficient of variation of the shares as long as T is the natural one. Without the 0.01 the
-    nearest plan never draws whole groups of rows.
+    only plans that never draw some rows meet the target. For uniform shares the gap is the coefficient of variation of
+    the shares as long as T is the natural one. Without the 0.01 the nearest plan never draws whole groups of rows.
 
     Args:
         labels: of any task. Unknown labels (NaN) are counted, and count as neither positive nor negative. Where a row

@@ -72,8 +72,7 @@ def plan(  # every flag is an argument
 
     --out plan.json keeps the plan; --out weights.csv writes the weight of every row, summing to one.
     """
-    _check_out(out, overwrite, sources=(table, Path(target)))
-    check_figure(figure, None, overwrite, source=table, out=out)
+    _check_files(out, figure, overwrite, sources=(table, Path(target)))
     from equipoise.labels import read_labels
 
     found = read_labels(
@@ -105,11 +104,12 @@ def plan(  # every flag is an argument
             console().print(f"Wrote {path}.")
 
 
-def _check_out(out: Path | None, overwrite: bool, *, sources: tuple[Path, ...]) -> None:
+def _check_files(out: Path | None, figure: Path | None, overwrite: bool, *, sources: tuple[Path, ...]) -> None:
     if out is not None and out.suffix.casefold() not in (".json", ".csv"):
         raise ArgumentError(f"`--out` must end in .json (the plan) or .csv (a weight a row); got {out}.")
     for source in sources:
         check_free(out, overwrite, source=source)
+        check_figure(figure, None, overwrite, source=source, out=out)
 
 
 def _number(text: str | None, flag: str, word: str) -> Any:

@@ -98,12 +98,7 @@ def preflight(  # every flag is an argument
     else:
         _print(judged, found)
     if figure is not None:
-        from equipoise.report import plot_preflight
-        from equipoise.report._style import write_figure
-
-        write_figure(plot_preflight(judged), figure)
-        if not json:
-            console().print(f"Wrote {figure}.")
+        _draw(judged, figure, told=not json)
     if strict:
         judged.require()
 
@@ -176,3 +171,12 @@ def _print(judged: Preflight, found: Labels) -> None:
     for line in judged.sentences():
         failed = line in judged.failures
         console().print(f"Failed: {line}" if failed else line, style="bold red" if failed else None)
+
+
+def _draw(judged: Preflight, path: Path, *, told: bool) -> None:
+    from equipoise.report import plot_preflight
+    from equipoise.report._style import write_figure
+
+    write_figure(plot_preflight(judged), path)
+    if told:
+        console().print(f"Wrote {path}.")

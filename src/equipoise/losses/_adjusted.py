@@ -237,7 +237,7 @@ class LogitAdjusted(_Adjusted):
 
     def side_weights(self) -> tuple[ClassFloats, ClassFloats]:
         """Return the weight of a row of each class, and the mean weight of a row of the other classes."""
-        return rivals(self.weights, self.prevalence)
+        return rivals(self.weights, self.seen_prevalence)
 
     def headline(self) -> str:
         """Name the loss with tau."""
@@ -267,7 +267,7 @@ class BalancedSoftmax(_Adjusted):
 
     def side_weights(self) -> tuple[ClassFloats, ClassFloats]:
         """Return the weight of a row of each class, and the mean weight of a row of the other classes."""
-        return rivals(self.weights, self.prevalence)
+        return rivals(self.weights, self.seen_prevalence)
 
     def headline(self) -> str:
         """Name the loss."""

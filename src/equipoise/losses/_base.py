@@ -23,6 +23,10 @@ class ClassLoss(nn.Module, abc.ABC):
 
     Weights are buffers that are not saved: the ``state_dict`` is empty, so a checkpoint of a run without weights loads
     into a weighted run and back. ``forward`` changes nothing.
+
+    `prevalence` is the natural one: priors, margins and balanced alphas are made of it also where a sampler draws rows
+    by another, as their papers have it; the `Ledger` adds both up, and warns where they go beyond balance together. Set
+    `drawn_prevalence`, (classes,) the shares of positives among the rows that are drawn, and `describe` starts from it.
     """
 
     kind: ClassVar[str]
@@ -42,6 +46,7 @@ class ClassLoss(nn.Module, abc.ABC):
         check_one_of(reduction, REDUCTIONS, argument="reduction", function=function)
         self.reduction, self.has_unknowns = reduction, has_unknowns
         self.classes: tuple[str, ...] | None = None
+        self.drawn_prevalence: ClassFloats | None = None
         expected = 1.0
         if isinstance(weights, ClassWeights):
             weights.require(self.kind, function=function)
@@ -77,13 +82,19 @@ class ClassLoss(nn.Module, abc.ABC):
     def side_weights(self) -> tuple[ClassFloats, ClassFloats]:
         """Return the weight of a positive and of a negative of each class, before any exponent."""
 
+    @property
+    def seen_prevalence(self) -> ClassFloats | None:
+        """(classes,) shares of positives among the rows that the loss is given: as drawn, where that is known."""
+        return self.prevalence if self.drawn_prevalence is None else self.drawn_prevalence
+
     def starting_ratio(self) -> ClassFloats | None:
         """Return, per class, all positives' weight over all negatives' at p = 1/2, or None without a prevalence."""
-        if self.prevalence is None:
+        shares = self.seen_prevalence
+        if shares is None:
             return None
         positive, negative = self.side_weights()
         with np.errstate(divide="ignore"):
-            return np.asarray(self.prevalence * positive / ((1.0 - self.prevalence) * negative))
+            return np.asarray(shares * positive / ((1.0 - shares) * negative))
 
     def describe(self) -> str:
         """Say in words what this loss weighs, with the ratio of positive to negative weight that it starts from."""

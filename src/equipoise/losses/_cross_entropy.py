@@ -105,7 +105,7 @@ class CrossEntropy(ClassLoss):
 
     def side_weights(self) -> tuple[ClassFloats, ClassFloats]:
         """Return the weight of a row of each class, and the mean weight of a row of the other classes."""
-        return rivals(self.weights, self.prevalence)
+        return rivals(self.weights, self.seen_prevalence)
 
     def headline(self) -> str:
         """Name the loss."""

@@ -146,4 +146,4 @@ class SoftmaxFocal(_Focal):
     def side_weights(self) -> tuple[ClassFloats, ClassFloats]:
         """Return alpha times class_weight of each class, and its mean over rows of the other classes."""
         both = self.alpha if self.weights is None else self.weights if self.alpha is None else self.alpha * self.weights
-        return rivals(both, self.prevalence)
+        return rivals(both, self.seen_prevalence)

@@ -169,7 +169,7 @@ class Corn(ClassLoss):
 
     def side_weights(self) -> tuple[ClassFloats, ClassFloats]:
         """Return the weight of a row of each grade, and the mean weight of a row of the other grades."""
-        return rivals(self.weights, self.prevalence)
+        return rivals(self.weights, self.seen_prevalence)
 
     def headline(self) -> str:
         """Name the loss."""
@@ -212,7 +212,7 @@ class SquaredDistance(ClassLoss):
 
     def side_weights(self) -> tuple[ClassFloats, ClassFloats]:
         """Return the weight of a row of each grade, and the mean weight of a row of the other grades."""
-        return rivals(self.weights, self.prevalence)
+        return rivals(self.weights, self.seen_prevalence)
 
     def headline(self) -> str:
         """Name the loss with its share of cross-entropy."""

@@ -154,7 +154,7 @@ class MemberTraining:
         return [corrected] if first == 1 else [Phase(prepared.make_plain_loss().to(self.device)), corrected]
 
     def _make_model(self, preprocessor: Preprocessor, numeric: NDArray[np.float32]) -> TabularModel:
-        recipe, ledger = self.prepared.recipe, self.prepared.ledger
+        recipe, ledger = self.prepared.recipe, self.prepared.starting_ledger
         return make_model(
             recipe.model.name,
             n_numeric=numeric.shape[1],

@@ -173,11 +173,16 @@ class Prepared:
         return IndexStream(plan, seed=seed, replacement=self.recipe.balance.sampling.replacement)
 
     @property
+    def starting_ledger(self) -> Ledger:
+        """What is in force in the first epoch: the first bias knows nothing of corrections that begin later."""
+        return self.ledger.at_epoch(1)
+
+    @property
     def prior(self) -> ClassFloats:
-        """(classes,) the log-odds (of one-of-many tasks: log-probabilities) that the model is trained towards."""
+        """(classes,) the log-odds (of one-of-many tasks: log-probabilities) that the model is first trained towards."""
         census = self.training_census
         known = census.positives + census.negatives
-        shift = self.ledger.log_odds_shift
+        shift = self.starting_ledger.log_odds_shift
         found = prior_logits(census.positives, known, multiclass=self.exclusive, log_odds_shift=shift)
         return np.asarray(found)
 
@@ -186,7 +191,7 @@ class Prepared:
         """(classes,) what a new model says, features apart; None where `model.initial_bias` is zero."""
         if self.recipe.model.initial_bias == "zero":
             return None
-        scores = self.prior if self.ledger.stepwise else self.ledger.starting_scores(self.prior)
+        scores = self.prior if self.ledger.stepwise else self.starting_ledger.starting_scores(self.prior)
         return np.asarray(softmax(scores) if self.exclusive else sigmoid(scores))
 
     def preflight(self) -> Preflight:
@@ -431,6 +436,7 @@ def _make_loss(
         **settings.settings,
     )
     loss.classes = labels.classes
+    loss.drawn_prevalence = None if plan is None else plan.expected_prevalence
     return loss
 
 
