@@ -303,6 +303,8 @@ def test_a_stored_plan_needs_its_rows_back(small):
     [
         ({"metod": "x"}, 'no key "metod". Did you mean "method"?'),
         ({"draws": None}, "cannot be used"),
+        ({"draws": -4}, "`draws` of SamplingPlan must be at least 1"),
+        ({"stabilised": 0.5}, "`stabilised` of SamplingPlan must be above 1"),
         ({"task": "maybe"}, "cannot be used: `task` of SamplingPlan"),
         ({"combinations": {"labels": [[1]], "counts": [1], "weights": [0.5]}}, "cannot be used"),
     ],

@@ -327,6 +327,36 @@ def test_stabilising_leaves_how_often_each_class_is_drawn_as_planned(table, limi
 
 
 @brief
+@given(table=tables(unknown=True), limit=st.floats(1.01, 30.0), heuristic=st.sampled_from(["", "max", "mean"]))
+def test_no_stabilising_weight_is_above_the_limit(table, limit, heuristic):
+    plan = plan_heuristic(labelled(table), heuristic) if heuristic else plan_of(table)
+    assert plan.stabilise(limit).combination_entry_weights.max() <= limit * (1 + 1e-9)
+
+
+@brief
+@given(table=tables(unknown=True), seed=st.integers(0, 2**32 - 1), heuristic=st.sampled_from(["", "max"]))
+def test_one_shift_holds_for_any_rows_of_a_stabilised_plan(table, seed, heuristic):
+    """Members of a cross-fitting take some of the rows each; the odds of each class among these are multiplied by the
+    number of the whole plan."""
+    labels = labelled(table)
+    plan = (plan_heuristic(labels, heuristic) if heuristic else plan_of(table)).stabilise(1e12)
+    assume(plan.shift_quality == 1.0)
+    rows = np.flatnonzero(np.random.default_rng(seed).random(len(table)) < 0.7)
+    assume(len(rows))
+    part = plan.for_rows(rows)
+    assert part.log_odds_shift.tolist() == plan.log_odds_shift.tolist()
+    mass = part.sample_weights[:, None] * part.entry_weights.astype(np.float64)
+    for place in range(table.shape[1]):
+        sides = [table[rows, place] == side for side in (0, 1)]
+        if all(side.any() for side in sides):
+            weighed = [mass[side, place].sum() for side in sides]
+            factor = (weighed[1] / weighed[0]) / (sides[1].sum() / sides[0].sum())
+            assert np.log(factor) == pytest.approx(plan.log_odds_shift[place], abs=1e-4)
+    again = SamplingPlan.from_dict(json.loads(json.dumps(part.to_dict()))).with_rows(labels.select(rows))
+    np.testing.assert_array_equal(again.entry_weights, part.entry_weights)
+
+
+@brief
 @given(table=tables(), seed=st.integers(0, 2**32 - 1))
 def test_stabilising_weights_follow_the_classes(table, seed):
     order = np.random.default_rng(seed).permutation(table.shape[1])

@@ -21,7 +21,8 @@ def stabilising_weights(
     takes that back: weighted by r, the positives of c among the draws are distributed as the positives of c in the
     data, the negatives likewise, and both are as many as were planned. So drawing and r together multiply the odds of
     each class by one number, whatever the other labels are and whatever the input tells of them. r has mean one over
-    the draws of either side. Where it would exceed `limit` it is cut there, and the side scaled to mean one again.
+    the draws of either side. Where it would exceed `limit` it is cut there, and the others of the side are scaled, and
+    cut where that takes them beyond `limit`, until the mean is one again: no weight is above `limit`.
 
     Args:
         labels: (combinations, classes) 1, 0, or -1 for unknown, whose weight is one.
@@ -51,10 +52,24 @@ def stabilising_weights(
         mean = np.divide(drawn, rows, out=np.zeros_like(drawn), where=rows > 0)
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.where(weights[:, None] > 0, mean / weights[:, None], np.inf)
-        cut = np.minimum(ratio, limit)
-        kept = (mass * weights) @ np.where(chosen, cut, 0.0)
-        scale = np.divide(drawn, kept, out=np.ones_like(drawn), where=kept > 0)
-        result = np.where(chosen, cut * scale, result)
+        result = np.where(chosen, _cut(np.where(chosen, ratio, 0.0), mass * weights, drawn, limit), result)
         exact += float(mass @ (chosen & (ratio <= limit)).sum(axis=1))
         known += float(rows.sum())
     return result, exact / known if known else 1.0
+
+
+def _cut(ratio: Floats, masses: NDArray[np.float64], drawn: NDArray[np.float64], limit: float) -> Floats:
+    """Return (combinations, classes) min(limit, scale ratio), with the scale of each class that keeps its mass.
+
+    What is cut stays cut as the scale grows, so few rounds end.
+    """
+    scale = np.ones(len(drawn))
+    cut = np.zeros(ratio.shape, np.bool_)
+    while True:
+        beyond = cut | (ratio * scale > limit)
+        free = masses @ np.where(beyond, 0.0, ratio)
+        left = drawn - limit * (masses @ beyond)
+        scale = np.divide(left, free, out=np.ones_like(drawn), where=free > 0)
+        if np.array_equal(beyond, cut):
+            return np.asarray(np.where(cut, limit, ratio * scale))
+        cut = beyond

@@ -52,6 +52,7 @@ class SamplingPlan:
             `with_shift`.
         stabilised: the largest weight of a label, where the labels of drawn rows are weighted (see `stabilise`); else
             None.
+        whole: of a plan made by `for_rows` the plan that its rows were taken from; else None.
     """
 
     task: str
@@ -72,9 +73,13 @@ class SamplingPlan:
     measured_shift: ClassFloats | None = None
     stabilised: float | None = None
     least_gap: float | None = None
+    whole: SamplingPlan | None = None
 
     def __post_init__(self) -> None:
         check_one_of(self.task, KIND_OF_TASK, argument="task", function="SamplingPlan")
+        check_number(self.draws, argument="draws", function="SamplingPlan", at_least=1)
+        if self.stabilised is not None:
+            check_number(self.stabilised, argument="stabilised", function="SamplingPlan", above=1.0)
         combinations, classes = len(self.combination_counts), len(self.classes)
         if self.combination_labels.shape != (combinations, classes) or len(self.combination_weights) != combinations:
             raise ArgumentError(
@@ -130,7 +135,8 @@ class SamplingPlan:
     def for_rows(self, rows: NDArray[np.int64]) -> SamplingPlan:
         """Return the plan for some of its rows: relative to each other they are drawn as often as before.
 
-        So the log-odds shift is the same; draws per epoch fall with the number of rows.
+        The log-odds shift and the weights of labels (`stabilise`) stay those of the whole plan: with them drawing
+        multiplies the odds of each class among these rows by the same number. Draws per epoch fall with their number.
 
         Raises:
             ArgumentError: none of these rows is ever drawn.
@@ -148,6 +154,7 @@ class SamplingPlan:
             combination_weights=self.combination_weights[there] / mass,
             combination_codes=(np.cumsum(there, dtype=np.int32) - 1)[codes].astype(np.int32),
             draws=max(1, round(self.draws * len(codes) / self.rows)),
+            whole=replace(self, combination_codes=None) if self.whole is None else self.whole,
         )
 
     def with_rows(self, labels: Labels) -> SamplingPlan:
@@ -184,7 +191,7 @@ class SamplingPlan:
         those that rare labels brought along; so `log_odds_shift` is exact. Only multilabel rows have anything to weigh.
 
         Args:
-            limit: the largest weight, above 1. What is cut is not exact (`shift_quality`).
+            limit: the largest weight that a label may have, above 1. What is cut is not exact (`shift_quality`).
 
         Raises:
             ArgumentError: `limit` is not above 1.
@@ -198,12 +205,18 @@ class SamplingPlan:
             (0.69, 1.0)
         """
         check_number(limit, argument="limit", function="SamplingPlan.stabilise", above=1.0)
-        return self if self.task != "multilabel" else replace(self, stabilised=float(limit))
+        if self.task != "multilabel":
+            return self
+        return replace(self, stabilised=float(limit), whole=self.whole and self.whole.stabilise(limit))
 
     @cached_property
     def _stabilising(self) -> tuple[NDArray[np.float64], float]:
         if self.stabilised is None:
             return np.ones(self.combination_labels.shape), 1.0
+        if self.whole is not None:
+            weights, exact = self.whole._stabilising
+            places = {row.tobytes(): place for place, row in enumerate(self.whole.combination_labels)}
+            return weights[[places[row.tobytes()] for row in self.combination_labels]], exact
         return stabilising_weights(
             self.combination_labels, self.combination_counts, self.combination_weights, self.stabilised
         )
@@ -348,6 +361,8 @@ class SamplingPlan:
 
     @cached_property
     def _shift(self) -> tuple[ClassFloats, float]:
+        if self.whole is not None:
+            return self.whole._shift
         if self.stabilised is not None:
             with np.errstate(divide="ignore", invalid="ignore"):
                 drawn, natural = self.expected_prevalence, self.prevalence
@@ -406,6 +421,7 @@ class SamplingPlan:
             **({} if self.measured_shift is None else {"measured_shift": self.measured_shift.tolist()}),
             **({} if self.stabilised is None else {"stabilised": self.stabilised}),
             **({} if self.least_gap is None else {"least_gap": self.least_gap}),
+            **({} if self.whole is None else {"whole": self.whole.to_dict()}),
             "combinations": {
                 "labels": self.combination_labels.tolist(),
                 "counts": self.combination_counts.tolist(),
@@ -428,7 +444,7 @@ class SamplingPlan:
         if not isinstance(stored, Mapping):
             raise DataError(f"A stored plan must be a JSON object; got {type(stored).__name__}. {remedy}")
         for key in stored:
-            if key not in (*keys, "measured_shift", "stabilised", "least_gap"):
+            if key not in (*keys, "measured_shift", "stabilised", "least_gap", "whole"):
                 raise DataError(f'A stored plan has no key "{key}".{nearest(key, keys)} {remedy}')
         missing = [key for key in keys if key not in stored]
         if missing:
@@ -466,6 +482,7 @@ def _read(cls: type[SamplingPlan], stored: Mapping[str, Any]) -> SamplingPlan:
         measured_shift=None if stored.get("measured_shift") is None else _numbers(stored["measured_shift"]),
         stabilised=None if stored.get("stabilised") is None else float(stored["stabilised"]),
         least_gap=None if stored.get("least_gap") is None else float(stored["least_gap"]),
+        whole=None if stored.get("whole") is None else cls.from_dict(stored["whole"]),
     )
 
 
