@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._arrays import ClassFloats, Floats, RowFloats, TableFloats
-from equipoise._checks import ArgumentError, DataError, check_number, check_one_of, listed, nearest
+from equipoise._checks import ArgumentError, DataError, check_number, check_one_of, listed
 from equipoise.balance import _plan_text as text
 from equipoise.balance._combinations import combine_labels
+from equipoise.balance._plan_record import plain_numbers, read_plan
 from equipoise.balance._schemes import KIND_OF_TASK, KINDS
 from equipoise.balance._shift import fit_shift
 from equipoise.balance._stabilise import stabilising_weights
@@ -412,11 +413,11 @@ class SamplingPlan:
             "method": self.method,
             "draws": self.draws,
             "target": dict(self.target),
-            "wanted": _plain(self.wanted),
+            "wanted": plain_numbers(self.wanted),
             "max_repeats": self.max_repeats,
             "reached": self.reached,
             "gap": self.gap,
-            "dual": _plain(self.dual),
+            "dual": plain_numbers(self.dual),
             "notes": list(self.notes),
             **({} if self.measured_shift is None else {"measured_shift": self.measured_shift.tolist()}),
             **({} if self.stabilised is None else {"stabilised": self.stabilised}),
@@ -436,23 +437,7 @@ class SamplingPlan:
         Raises:
             DataError: it is not such a record.
         """
-        keys = (
-            "task", "classes", "method", "draws", "target", "wanted", "max_repeats", "reached", "gap", "dual", "notes",
-            "combinations",
-        )  # fmt: skip
-        remedy = "Write the plan again with `equipoise plan TABLE --out plan.json`."
-        if not isinstance(stored, Mapping):
-            raise DataError(f"A stored plan must be a JSON object; got {type(stored).__name__}. {remedy}")
-        for key in stored:
-            if key not in (*keys, "measured_shift", "stabilised", "least_gap", "whole"):
-                raise DataError(f'A stored plan has no key "{key}".{nearest(key, keys)} {remedy}')
-        missing = [key for key in keys if key not in stored]
-        if missing:
-            raise DataError(f"The stored plan lacks {listed(missing)}. {remedy}")
-        try:
-            return _read(cls, stored)
-        except (ArgumentError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise DataError(f"The stored plan cannot be used: {error} {remedy}") from error
+        return read_plan(cls, stored)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SamplingPlan) and self.to_dict() == other.to_dict()
@@ -460,41 +445,6 @@ class SamplingPlan:
     __hash__ = None  # type: ignore[assignment]
 
 
-def _read(cls: type[SamplingPlan], stored: Mapping[str, Any]) -> SamplingPlan:
-    table = stored["combinations"]
-    classes = tuple(str(name) for name in stored["classes"])
-    limit = stored["max_repeats"]
-    return cls(
-        task=stored["task"],
-        classes=classes,
-        method=str(stored["method"]),
-        draws=int(stored["draws"]),
-        combination_labels=np.array(table["labels"], np.int8).reshape(-1, len(classes)),
-        combination_counts=np.array(table["counts"], np.int64),
-        combination_weights=np.array(table["weights"], np.float64),
-        target=stored["target"],
-        wanted=_numbers(stored["wanted"]),
-        max_repeats=None if limit is None else float(limit),
-        reached=bool(stored["reached"]),
-        gap=float(stored["gap"]),
-        dual=_numbers(stored["dual"]),
-        notes=tuple(str(note) for note in stored["notes"]),
-        measured_shift=None if stored.get("measured_shift") is None else _numbers(stored["measured_shift"]),
-        stabilised=None if stored.get("stabilised") is None else float(stored["stabilised"]),
-        least_gap=None if stored.get("least_gap") is None else float(stored["least_gap"]),
-        whole=None if stored.get("whole") is None else cls.from_dict(stored["whole"]),
-    )
-
-
 def _shares(positives: ClassFloats) -> ClassFloats:
     with np.errstate(invalid="ignore"):
         return np.asarray(positives / positives.sum())
-
-
-def _plain(values: ClassFloats | None) -> list[float | None]:
-    assert values is not None
-    return [None if np.isnan(value) else value for value in values.tolist()]
-
-
-def _numbers(values: list[float | None]) -> ClassFloats:
-    return np.array([np.nan if value is None else value for value in values], np.float64)
