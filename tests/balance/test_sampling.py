@@ -240,6 +240,15 @@ def test_heuristics_by_hand(small, name, expected):
     assert HEURISTICS[name].formula.split()[0] in (plan_heuristic.__doc__ or "")
 
 
+def test_the_unknown_is_no_negative():
+    """Three positives, two negatives and an unknown label of the first class; the second is known of all."""
+    plan = plan_heuristic(
+        labelled([[1, 0], [1, 0], [1, 1], [0, 0], [0, 1], [np.nan, 0], [np.nan, np.nan]]), "per_class"
+    )
+    expected = np.array([1 / 3 + 1 / 4, 1 / 3 + 1 / 4, 1 / 3 + 1 / 2, 1 / 2 + 1 / 4, 1 / 2 + 1 / 2, 2 / 4, 0.0]) / 2
+    np.testing.assert_allclose(plan.sample_weights, expected / expected.sum(), rtol=1e-12)
+
+
 def test_repeat_factor_above_its_threshold(small):
     plan = plan_heuristic(small, "repeat_factor", threshold=0.45)
     assert plan.sample_weights[4] / plan.sample_weights[0] == pytest.approx(np.sqrt(0.45 / 0.2))

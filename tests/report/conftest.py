@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from equipoise.balance import Ledger, class_weights
+from equipoise.balance import Ledger, class_weights, plan_sampling
 from equipoise.decision import fit_decision, fixed_rule, write_rule
 from equipoise.evidence import evaluate
 from equipoise.labels import Labels, count_labels
@@ -79,15 +79,19 @@ def make_run(tmp_path: Path) -> MakeRun:
         test: bool = True,
         maximize: str = "f1",
         rows: int = 900,
+        overrides: Sequence[str] = (),
     ) -> Run:
         random = np.random.default_rng(0)
         labels = _labels(random, task, classes, rows)
         census = count_labels(labels)
-        recipe = make_recipe("cases.csv", list(classes), overrides=[f"balance.weights.scheme={scheme}"])
+        recipe = make_recipe("cases.csv", list(classes), overrides=[f"balance.weights.scheme={scheme}", *overrides])
+        plan = None if recipe.balance.sampling.method == "none" else plan_sampling(labels)
         weights = None if scheme == "none" else class_weights(census, scheme)
         with Run.create(tmp_path / "run", recipe) as run:
             run.write_record("census", census)
             run.write_record("weights", weights)
+            if plan is not None:
+                run.write_record("plan", plan.to_dict())
             run.write_record("ledger", Ledger([] if weights is None else [weights], census=census))
             for member in range(2):
                 for epoch in range(1, 9 + member):

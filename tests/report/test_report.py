@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import shlex
 import struct
 import subprocess
 import sys
@@ -17,7 +18,8 @@ from rich.table import Table
 
 from equipoise._checks import ArgumentError, RunError
 from equipoise.labels import Census
-from equipoise.recipe import Recipe
+from equipoise.recipe import Recipe, read_recipe
+from equipoise.recipe._schema import BalanceSettings, LossSettings
 from equipoise.report import (
     RunView,
     census_table,
@@ -188,6 +190,28 @@ def test_the_gain_is_of_what_was_aimed_at(make_run: MakeRun) -> None:
 def test_next_steps_depend_on_what_was_corrected(make_run: MakeRun) -> None:
     plain = dict(next_steps(RunView.read(make_run())))
     assert any("weights.scheme=sqrt" in command for command in plain.values())
+
+
+def test_the_plain_twin_of_a_weighted_run_is_not_weighted(make_run: MakeRun) -> None:
+    (twin,) = _twins(make_run(scheme="inverse"))
+    assert twin.balance == BalanceSettings()
+
+
+def test_the_plain_twin_of_a_run_with_several_corrections_has_none(make_run: MakeRun) -> None:
+    asked = ("loss.name=focal", "balance.sampling.method=uniform", "balance.sampling.strength=0.5")
+    run = make_run(scheme="inverse", overrides=(*asked, "balance.schedule.from_epoch=2"))
+    plain, *others = _twins(run)
+    assert (plain.balance, plain.loss) == (BalanceSettings(), LossSettings())
+    assert [(twin.balance.weights.scheme, twin.balance.sampling.method, twin.loss.name) for twin in others] == [
+        ("none", "uniform", "focal"), ("inverse", "none", "focal"), ("inverse", "uniform", "auto"),
+    ]  # fmt: skip
+
+
+def _twins(run: Run) -> list[Recipe]:
+    """The recipes of the commands that train again, read as the shell and the command would."""
+    commands = [shlex.split(command) for _, command in next_steps(RunView.read(run)) if " train " in command]
+    assert len({words[-1] for words in commands}) == len(commands)
+    return [read_recipe(words[2], words[4:-2:2]) for words in commands]
 
 
 def test_a_class_without_positives_is_named_and_drawn(make_run: MakeRun) -> None:

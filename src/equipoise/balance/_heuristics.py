@@ -22,12 +22,14 @@ class RowLabels:
 
     Attributes:
         positive: (combinations, classes) whether rows of it are known to have the class.
+        negative: (combinations, classes) whether they are known not to have it.
         rows: (combinations,) rows of each.
         counts: (classes,) n_c, rows with the class.
         threshold: t of ``repeat_factor``.
     """
 
     positive: NDArray[np.bool_]
+    negative: NDArray[np.bool_]
     rows: Weights
     counts: Weights
     threshold: float
@@ -87,8 +89,10 @@ def _mean(labels: RowLabels) -> Weights:
 
 
 def _against_rest(labels: RowLabels, factor: float) -> Weights:
-    against = np.maximum(labels.total - labels.counts, 1.0)
-    return np.asarray(np.where(labels.positive, factor / labels.counts, 1.0 / against).mean(axis=1))
+    against = np.maximum(labels.rows @ labels.negative, 1.0)
+    weights = np.where(labels.positive, factor / labels.counts, np.where(labels.negative, 1.0 / against, 0.0))
+    known = (labels.positive | labels.negative).sum(axis=1)
+    return np.asarray(weights.sum(axis=1) / np.maximum(known, 1))
 
 
 def _per_class(labels: RowLabels) -> Weights:
@@ -122,7 +126,7 @@ HEURISTICS: dict[str, Heuristic] = {
         _mean, "mean over L of 1/n_c; without a finding 0.01 of the largest 1/n_c. X-Lite, after its fix (EXP-004)."
     ),
     "per_class": Heuristic(
-        _per_class, "mean over all classes of 1/n_c for a positive and 1/(n - n_c) for a negative. Comorbidity."
+        _per_class, "mean over known labels of 1/n_c for a positive and 1/m_c for one of m_c negatives. Comorbidity."
     ),
     "aggressive": Heuristic(
         _aggressive, "``per_class`` with 3/n_c for a positive, as class_weights(scheme=\"aggressive\"). Comorbidity."
@@ -159,4 +163,4 @@ def heuristic_ratios(name: str, labels: Labels, found: Combinations, threshold: 
             f"{labels.source}: no row has {listed(empty)}, so {name} would divide by nothing. "
             "Drop the class, or add data."
         )
-    return np.asarray(HEURISTICS[name].weights(RowLabels(positive, rows, counts, threshold)))
+    return np.asarray(HEURISTICS[name].weights(RowLabels(positive, found.labels == 0, rows, counts, threshold)))

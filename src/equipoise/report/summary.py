@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 FEW = 10  # positives below which a figure of a class says next to nothing
 _MANY_CLASSES = 5
+_PLAIN_LOSSES = ("auto", "bce", "cross_entropy", "squared_distance", "corn")
 
 
 def headline(view: RunView) -> str:
@@ -52,18 +53,38 @@ def next_steps(view: RunView) -> list[tuple[str, str]]:
         steps.append(("Use the model on a new table", f"equipoise predict {folder} NEW.csv"))
     if "rule" in view.metrics:
         steps.append(("See every metric with its interval", f"equipoise evaluate {folder}"))
-    again = f"equipoise train {shlex.quote(str(view.path / 'recipe.yaml'))} --set balance"
-    retrain = f"{again}.weights.scheme"
-    if view.plan is not None:
-        beside = shlex.quote(f"{view.path}-unsampled")
-        steps.append(("See whether the sampling helped on this data", f"{again}.sampling.method=none --out {beside}"))
-    if view.weights is not None:
-        beside = shlex.quote(f"{view.path}-plain")
-        steps.append(("See whether the weights helped on this data", f"{retrain}=none --out {beside}"))
-    elif view.recipe.loss.name != "focal":
-        beside = shlex.quote(f"{view.path}-weighted")
-        steps.append(("See whether class weights help on this data", f"{retrain}=sqrt --out {beside}"))
+    corrections = _corrections(view)
+    if not corrections:
+        steps.append(
+            _again(view, "See whether class weights help on this data", "weighted", "balance.weights.scheme=sqrt")
+        )
+    else:
+        keys = {key.split(".")[0]: None for key in corrections.values()}  # balance goes as a whole, schedule included
+        steps.append(
+            _again(view, "See whether correcting helped on this data", "plain", *(f"{key}={{}}" for key in keys))
+        )
+    if len(corrections) > 1:
+        steps += [
+            _again(view, f"See what the {name} adds to the rest", f"without-{name}", f"{key}={{}}")
+            for name, key in corrections.items()
+        ]
     return steps
+
+
+def _corrections(view: RunView) -> dict[str, str]:
+    """Return what was corrected in a run: its name, and the section of the recipe that asks for it."""
+    loss = view.recipe.loss
+    bent = loss.name not in _PLAIN_LOSSES or bool(loss.smoothing)
+    found = {"weighting": view.weights is not None, "sampling": view.plan is not None, "loss": bent}
+    sections = {"weighting": "balance.weights", "sampling": "balance.sampling", "loss": "loss"}
+    return {name: sections[name] for name, there in found.items() if there}
+
+
+def _again(view: RunView, purpose: str, beside: str, *settings: str) -> tuple[str, str]:
+    """Return the purpose and the command that trains the same recipe with other settings, beside the run."""
+    changed = " ".join(f"--set {shlex.quote(setting)}" for setting in settings)
+    recipe, out = shlex.quote(str(view.path / "recipe.yaml")), shlex.quote(f"{view.path}-{beside}")
+    return purpose, f"equipoise train {recipe} {changed} --out {out}"
 
 
 def _data(view: RunView) -> list[str]:
