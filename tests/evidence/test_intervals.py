@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 
 from equipoise._checks import ArgumentError
+from equipoise.decision import fixed_rule
 from equipoise.evidence import clopper_pearson_interval, delong_variance, evaluate, wilson_interval
 from equipoise.evidence.intervals import pooled_degrees, score_interval, student_quantile
 from equipoise.metrics import auc_score
@@ -124,3 +125,24 @@ def test_intervals_cover_in_simulation_with_known_truth():
     for name in ("auc", "ap", "f1"):
         assert found[f"{name}, null rejected"] <= 0.16
     assert found["auc"] >= found["auc, percentile"]
+
+
+@pytest.mark.parametrize("positives", [1, 3, 10])
+def test_a_perfect_model_is_not_certain_and_no_brier_score_is_above_one(positives):
+    labels = (np.arange(100) < positives).astype(float)
+    perfect = Scores(
+        labels=labels, values=np.where(labels == 1, 0.9, 0.1), kind="probabilities", ids=np.arange(100), role="test",
+        classes=["a"],
+    )  # fmt: skip
+    table = evaluate(perfect, fixed_rule(perfect, 0.5), replicates=200)
+    for metric in ("mcc", "f1", "recall", "balanced_accuracy", "auc"):
+        row = table.row(metric)
+        assert row.value == pytest.approx(1.0)
+        assert row.low < 0.95, metric
+        assert row.high == pytest.approx(1.0)
+    wrong = Scores(
+        labels=[0.0, 1.0, 0.0], values=[0.9, 0.2, 0.01], kind="probabilities", ids=["x", "y", "z"], role="test",
+        classes=["a"],
+    )  # fmt: skip
+    row = evaluate(wrong, replicates=100).row("brier")
+    assert row.low < row.value < row.high <= 1.0

@@ -26,7 +26,8 @@ from equipoise.scores import Scores
 METHODS = ("auto", "percentile", "delong")
 FEW_CASES = 10  # below, coverage was not shown; see benchmarks/coverage.py
 _COUNTED = ("f1", "precision", "recall", "specificity", "accuracy")
-_UNBOUNDED = ("brier", "log_loss", "loss", "mae")
+_LOSSES = ("brier", "log_loss", "loss", "mae")
+_LARGEST_LOG = 700.0  # whose exponential is still a number
 _SIGNED = ("mcc", "qwk", "linear_kappa")  # in [-1, 1]
 _NONE = (math.nan, math.nan)
 
@@ -72,13 +73,19 @@ def percentile_ends(drawn: Floats, level: float) -> tuple[float, float]:
     return low, high
 
 
-def general_ends(metric: str, value: float, variance: float, cases: float, level: float, degrees: float) -> tuple:
-    """Return the interval of any figure from its variance: Wilson's where it is bounded, of its logarithm elsewhere."""
-    if metric in _UNBOUNDED:
+def general_ends(
+    metric: str, value: float, variance: float, cases: float, level: float, degrees: float, *, exclusive: bool = False
+) -> tuple[float, float]:
+    """Return the interval of any figure from its variance: Wilson's where it is bounded, of its logarithm for losses.
+
+    A Brier score is never above 1, or above 2 where it is the sum over `exclusive` classes.
+    """
+    if metric in _LOSSES:
         if value <= 0:
             return _NONE
-        factor = math.exp(student_quantile(level, degrees) * math.sqrt(variance) / value)
-        return value / factor, value * factor
+        logs = min(student_quantile(level, degrees) * math.sqrt(variance) / value, _LARGEST_LOG)
+        highest = math.inf if metric != "brier" else 2.0 if exclusive else 1.0
+        return value * math.exp(-logs), min(value * math.exp(logs), highest)
     if metric in _SIGNED:
         low, high = score_interval((value + 1) / 2, variance / 4, cases, level=level, degrees=degrees)
         return 2 * low - 1, 2 * high - 1
@@ -106,7 +113,7 @@ def class_ends(
     if metric == "auc" and (value in (0.0, 1.0) or variance == 0):
         low, high = auc_interval(value, cases.positives[place], cases.negatives[place], level=level)
         return float(low), float(high)
-    resting = cases.clusters if metric in _UNBOUNDED else few
+    resting = cases.clusters if metric in _LOSSES else few
     return general_ends(metric, value, variance, resting, level, max(resting - 1, 1))
 
 

@@ -244,7 +244,8 @@ class _RowBuilder:
             return macro_ends(metric, value, drawn, self.drawn.per_class[metric][:, chosen], few, self.level)
         bare, clusters = metric if average in AVERAGES else name, self.cases.clusters
         spread = float(variance_of(drawn) * small_sample(clusters))
-        return general_ends(bare, value, spread, clusters, self.level, max(clusters - 1, 1))
+        degrees = max(clusters - 1, 1)
+        return general_ends(bare, value, spread, clusters, self.level, degrees, exclusive=self.scores.exclusive)
 
 
 def _missing(positives: int, negatives: int) -> str:

@@ -19,6 +19,7 @@ from equipoise._checks import ArgumentError, check_number
 from equipoise.metrics._arguments import known_rows
 from equipoise.metrics.outcomes import divide
 
+_ROUNDING = 1e-12
 _MANY_DEGREES = 30.0  # from here on Student's quantile is a series
 
 
@@ -156,6 +157,8 @@ def score_interval(
         >>> round(low, 4), round(high, 4)
         (0.4038, 0.5962)
     """
+    if min(value, 1 - value) < _ROUNDING:  # a figure of 1 may be computed as a little less, and would seem sure
+        value, variance = float(round(value)), 0.0
     spread = value * (1 - value)
     trials = spread / variance if variance > 0 and spread > 0 else cases
     quantile = student_quantile(level, max(cases - 1, 1.0) if degrees is None else degrees)
