@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from equipoise._checks import DataError
+from equipoise._checks import ArgumentError, DataError
 from equipoise.recipe import make_recipe
 from equipoise.training.prepare import Prepared, prepare
 
@@ -80,3 +80,20 @@ def test_losses_made_of_a_prior_keep_the_natural_one_and_the_ledger_says_that_bo
     odds = natural / (1 - natural)
     np.testing.assert_allclose(np.exp(prepared.ledger.log_odds_shift), odds**-2)
     assert prepared.ledger.overshot() == {"rare": pytest.approx(1 / odds)}
+
+
+def test_a_recipe_can_ask_for_no_limit_of_repeats(tmp_path: Path) -> None:
+    limits = {}
+    for given in ("null", "none", "7"):
+        overrides = ("balance.sampling.method=uniform", f"balance.sampling.max_repeats={given}")
+        plan = _prepared(tmp_path, {"common": 30, "rare": 8}, *overrides).plan
+        assert plan is not None
+        limits[given] = plan.max_repeats
+    assert limits == {"null": 20.0, "none": None, "7": 7.0}
+
+
+@pytest.mark.parametrize(("alpha", "many"), [("[0.1]", "1 value"), ("[0.1, 0.2, 0.3]", "3 values")])
+def test_a_focal_alpha_for_another_number_of_classes_is_an_error(tmp_path: Path, alpha: str, many: str) -> None:
+    with pytest.raises(ArgumentError, match=f"has {many} for 2 classes"):
+        _prepared(tmp_path, {"common": 30, "rare": 8}, "loss.name=focal", f"loss.alpha={alpha}")
+    _prepared(tmp_path, {"common": 30, "rare": 8}, "loss.name=focal", "loss.alpha=0.1")

@@ -32,7 +32,14 @@ def _checked_alpha(alpha: Alpha, loss: ClassLoss, balanced: ClassFloats | None, 
                 "Give prevalence=census.prevalence, or weights made from a census."
             )
         alpha = balanced
-    return per_class(alpha, "alpha", function, below=below)
+    values = per_class(alpha, "alpha", function, below=below)
+    classes = None if loss.prevalence is None else len(loss.prevalence)
+    if values is not None and np.ndim(alpha) and classes is not None and len(values) != classes:
+        raise ArgumentError(
+            f"`alpha` of {function} has {len(values)} value{'' if len(values) == 1 else 's'} for {classes} classes. "
+            "Give one number for all, or one a class in the order of the classes."
+        )
+    return values
 
 
 class _Focal(ClassLoss):

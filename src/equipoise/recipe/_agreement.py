@@ -93,6 +93,13 @@ def _weights_issues(recipe: Recipe) -> Iterator[Issue]:
         yield "balance.weights.scheme", "power needs an exponent. Add balance.weights.power, such as 0.5"
     if weights.floor is not None and weights.cap is not None and weights.cap < weights.floor:
         yield "balance.weights.cap", f"must be at least floor ({weights.floor:g}); got {weights.cap:g}"
+    for key in ("strength", "max_repeats", "negatives_share"):
+        if getattr(sampling, key) is not None and sampling.method not in ("uniform", "target"):
+            why = "nothing is sampled" if sampling.method == "none" else "older samplers have no target"
+            yield (
+                f"balance.sampling.{key}",
+                f"works only with method: uniform or target; the method is {sampling.method}: {why}. Remove {key}",
+            )
     if sampling.target is not None and sampling.method != "target":
         yield (
             "balance.sampling.target",

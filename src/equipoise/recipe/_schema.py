@@ -49,6 +49,13 @@ def _auto_or_whole(value: Any) -> Any:
     return value
 
 
+def _none_or_repeats(value: Any) -> Any:
+    number = isinstance(value, int | float) and not isinstance(value, bool) and 1 <= value < math.inf
+    if value is not None and value != "none" and not number:
+        raise PydanticCustomError("kind", 'must be "none" (no limit) or a number of at least 1')
+    return value
+
+
 def _alpha(value: Any) -> Any:
     """Focal's alpha: nothing, "balanced", one share of the positive, or one for each class."""
     shares = value if isinstance(value, list | tuple) else [value]
@@ -77,6 +84,7 @@ _PathName = Annotated[_Name, AfterValidator(_absolute)]
 _Switch = Annotated[bool, Field(strict=True)]
 _Names = Annotated[tuple[_Name, ...], BeforeValidator(_one_or_more)]
 _AutoOrCount = Annotated[Literal["auto"] | int, BeforeValidator(_auto_or_whole)]
+_Repeats = Annotated[Literal["none"] | float | None, BeforeValidator(_none_or_repeats)]
 _Alpha = Annotated[float | Literal["balanced"] | tuple[float, ...] | None, BeforeValidator(_alpha)]
 
 
@@ -157,7 +165,7 @@ class SamplingSettings(_Settings):
     ] = "none"  # fmt: skip
     target: dict[_Name, _Share] | None = None
     strength: _Share | None = None
-    max_repeats: Annotated[_Number, Field(ge=1)] | None = None
+    max_repeats: _Repeats = None  # of one row in an epoch: a number, or "none" for no limit; null: 20
     negatives_share: _Share | None = None  # of rows without any finding; None keeps the natural share
     stabilise: _Switch = True  # multilabel: weigh each label so that only how often its class is drawn changes
     replacement: _Switch = True

@@ -415,6 +415,8 @@ def _drawn_plan(settings: SamplingSettings, learned: Labels) -> SamplingPlan:
     if settings.method in HEURISTICS:
         return plan_heuristic(learned, settings.method)
     given = settings.model_dump(include={"strength", "max_repeats", "negatives_share"}, exclude_none=True)
+    if settings.max_repeats == "none":
+        given["max_repeats"] = None
     target = settings.target if settings.target is not None else settings.method
     return plan_sampling(learned, target, **given)
 
