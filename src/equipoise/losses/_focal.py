@@ -34,7 +34,8 @@ def _checked_alpha(alpha: Alpha, loss: ClassLoss, balanced: ClassFloats | None, 
         alpha = balanced
     values = per_class(alpha, "alpha", function, below=below)
     classes = None if loss.prevalence is None else len(loss.prevalence)
-    if values is not None and np.ndim(alpha) and classes is not None and len(values) != classes:
+    many = getattr(alpha, "ndim", 0 if isinstance(alpha, int | float) else 1) > 0
+    if values is not None and many and classes is not None and len(values) != classes:
         raise ArgumentError(
             f"`alpha` of {function} has {len(values)} value{'' if len(values) == 1 else 's'} for {classes} classes. "
             "Give one number for all, or one a class in the order of the classes."
