@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import itertools
 import json
 import threading
 from itertools import chain, islice
@@ -15,7 +17,8 @@ from equipoise._checks import ArgumentError
 from equipoise.balance import class_weights, plan_sampling
 from equipoise.balance.preflight import Preflight, PreflightError, preflight
 from equipoise.labels import Labels, count_labels
-from equipoise.samplers import GuaranteedBatchSampler, PlanBatchSampler, PlanSampler
+from equipoise.samplers import GuaranteedBatchSampler, IndexStream, PlanBatchSampler, PlanSampler
+from equipoise.samplers.stream import RankStream
 
 ROWS = 20_000
 CLASSES = ("Common", "Seldom", "Rare")
@@ -100,6 +103,31 @@ class Frozen:
 
 
 SORTED = make_labels(grouped=True)
+
+
+def one_row_each():
+    """All weight of each label combination on its first row."""
+    first = np.unique(PLAN.combination_codes, return_index=True)[1]
+    weights = np.zeros(ROWS)
+    weights[first] = PLAN.combination_weights * PLAN.combination_counts
+    return weighted(0, torch.as_tensor(weights))
+
+
+def inside(factors):
+    """The planned share of each label combination, shared out among its rows by `factors`."""
+    weights = PLAN.sample_weights * factors
+    kept = np.bincount(PLAN.combination_codes, weights=weights)[PLAN.combination_codes]
+    whole = np.bincount(PLAN.combination_codes, weights=PLAN.sample_weights)[PLAN.combination_codes]
+    return torch.as_tensor(weights * np.divide(whole, kept, out=np.ones(ROWS), where=kept > 0))
+
+
+def same_rows_shuffled():
+    rows = PLAN_ROWS[: ROWS // 2]
+    return [rows, np.random.default_rng(0).permutation(rows)]
+
+
+PLAN_ROWS = PlanSampler(PLAN, rank=0, world=1).indices(0)
+HALF = np.random.default_rng(4).random(ROWS) < 0.5
 BROKEN = {
     "all weight on one class": (lambda: weighted(0, torch.as_tensor(LABELS.values[:, 2])), "plan", "weight is on Rare"),
     "labels shifted by one row": (lambda: weighted(0, WEIGHTS.roll(1)), "plan", "shifted against each other by 1 row:"),
@@ -125,6 +153,25 @@ BROKEN = {
         lambda: [PlanSampler(PLAN, rank=0, world=2), RandomSampler(LABELS, replacement=True)],
         "ranks", "Ranks draw different shares",
     ),
+    "one row of each combination": (one_row_each, "repeats", "fall on too few of the rows"),
+    "half of the rows left out": (
+        lambda: weighted(0, inside(HALF)), "repeats", "fall on too few of the rows",
+    ),
+    "the second half left out": (
+        lambda: weighted(0, inside(np.arange(ROWS) < ROWS // 2)), "repeats", "Only rows 0 to 9,999",
+    ),
+    "every second row": (
+        lambda: weighted(0, inside(np.arange(ROWS) % 2 == 0)), "repeats", "Only one row in 2 is drawn",
+    ),
+    "uneven inside combinations": (lambda: weighted(0, inside(0.5 + HALF), 4 * ROWS), "repeats", "too few of"),
+    "made for half of the table": (
+        lambda: PlanSampler(plan_sampling(LABELS.select(np.arange(ROWS // 2)), max_repeats=50), rank=0, world=1),
+        "repeats", "Only rows 0 to 9,999 of the 20,000 are drawn",
+    ),
+    "an epoch of another length": (
+        lambda: PlanSampler(PLAN, rank=0, world=1, draws=17_000), "draws", "An epoch has 17,000 draws, the plan 20,000",
+    ),
+    "same rows on both ranks": (same_rows_shuffled, "ranks", "draw the same rows in another order"),
     "other plan": (
         lambda: PlanSampler(plan_sampling(LABELS, "uniform", strength=0.5), rank=0, world=1), "plan", "furthest off is",
     ),
@@ -169,6 +216,50 @@ def test_false_alarms_are_rare():
     assert failed <= 1
 
 
+@pytest.mark.parametrize("world", [1, 2])
+@pytest.mark.parametrize("replacement", [True, False])
+def test_small_tables_and_weak_plans_raise_no_alarm(replacement, world):
+    failed = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        for rows, strength in itertools.product((60, 500), (0.0, 0.01, 0.1, 0.5, 1.0)):
+            values = (rng.random((rows, 3)) < [0.3, 0.1, 0.02]).astype(np.float32)
+            values[:3] = np.eye(3)
+            labels = Labels("multilabel", CLASSES, values, np.arange(rows))
+            plan = plan_sampling(labels, strength=strength)
+            stream = IndexStream(plan, seed=seed, replacement=replacement)
+            found = preflight([RankStream(stream, rank, world) for rank in range(world)], labels, plan=plan,
+                              batch_size=8, batches=1 + seed % 2 * 200)  # fmt: skip
+            failed += [] if found.passed else [(seed, rows, strength, found.failures)]
+    assert len(failed) <= 1, failed
+
+
+@pytest.mark.parametrize("strength", [0.01, 0.1, 0.3])
+def test_ranks_that_share_an_epoch_in_turn_are_no_shards(strength):
+    values = (np.random.default_rng(0).random(10_000) < 0.003).astype(np.float32)
+    labels = Labels("binary", ("x",), values, np.arange(10_000))
+    plan = plan_sampling(labels, strength=strength)
+    for seed in range(5):
+        stream = IndexStream(plan, seed=seed, replacement=False)
+        ranks = [stream.indices(0, rank, None, 2) for rank in range(2)]
+        assert preflight(ranks, labels, plan=plan, batch_size=32, strict=True).passed
+
+
+def test_one_process_of_several_may_be_looked_at_alone():
+    assert preflight(PlanSampler(PLAN, rank=1, world=3), LABELS, plan=PLAN, batch_size=32).passed
+
+
+def test_what_too_few_draws_cannot_show_is_not_called_passed():
+    for drawn, batch_size in ((np.array([3]), 1), (PLAN_ROWS[:4], 32)):
+        found = preflight(drawn, LABELS, plan=PLAN, batch_size=batch_size)
+        assert [check.name for check in found.checks if check.passed] == ["rows"]
+        assert "Passed: rows." in str(found)
+        assert "plan (too few draws to compare with the plan)" in str(found)
+        assert "nan" not in str(found) + str(found.class_rows())
+    ranks = preflight([np.array([3]), np.array([4])], LABELS, plan=PLAN, batch_size=1)
+    assert [check.name for check in ranks.checks if check.passed] == ["rows"]
+
+
 def test_row_weights_of_another_maker():
     found = preflight(weighted(1), LABELS, plan=PLAN.sample_weights, batch_size=32)
     assert found.passed
@@ -203,7 +294,6 @@ class Shuffling:
         return iter(self.rows.tolist())
 
 
-PLAN_ROWS = PlanSampler(PLAN, rank=0, world=1).indices(0)
 STANDING = {
     "plan": lambda: set_to(PlanSampler(PLAN, rank=0, world=1), 3, 100),
     "batches": lambda: set_to(PlanBatchSampler(PlanSampler(PLAN, rank=0, world=1), 32), 3, 100),
@@ -299,9 +389,17 @@ def test_stored_and_read_again():
         ({"sampler": iter(())}, "yields nothing"),
         ({"sampler": np.array([0.5])}, "must yield row numbers"),
         ({"plan": np.zeros(ROWS)}, "at least 0 and not all 0"),
+        ({"plan": np.full(ROWS, np.inf)}, "must be finite, at least 0"),
+        ({"plan": "uniform"}, "`plan` of preflight must be a SamplingPlan or one weight a row; got str"),
+        ({"batch_size": 1.5}, "`batch_size` of preflight must be a whole number"),
+        ({"batches": 1.5}, "`batches` of preflight must be a whole number"),
+        ({"sampler": [2**70]}, "must yield row numbers"),
+        ({"sampler": iter([2**70, 1])}, "must yield row numbers"),
+        ({"sampler": np.array([2**63 + 1], np.uint64)}, "must yield row numbers"),
+        ({"sampler": 5}, "must be row numbers or a sampler"),
     ],
 )
 def test_what_is_refused(change, message):
     given = {"sampler": np.arange(ROWS), "plan": None, "batch_size": 32} | change
     with pytest.raises(ArgumentError, match=message):
-        preflight(given.pop("sampler"), LABELS, **given)
+        inspect.unwrap(preflight)(given.pop("sampler"), LABELS, **given)

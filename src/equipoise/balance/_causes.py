@@ -10,11 +10,16 @@ from numpy.typing import NDArray
 
 from equipoise.balance._draws import Draws, Rows
 from equipoise.balance._fit import Fit, chi_square_fit, same_shares
+from equipoise.balance._spread import likeness, same_again_chance, surplus_chance, unseen_chance
 from equipoise.balance._words import counted
 
 _SHIFTS = (1, -1, 2, -2, 3, -3)
 _EXPECTED = 20.0  # an event expected that often and never seen is no chance: p below 2e-9
 _FAR = 6.0  # standard deviations
+_ALIKE = 0.3  # correlation of how often two ranks draw a row
+_TOLERATED = 1.02  # pairs of draws of one row, times as many as expected
+_SURE = 1e-6  # chance below which rows that are drawn too seldom are no accident
+_FEW = 20  # draws below which nothing is said of repeats
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,7 @@ class Check:
     """One thing that was checked.
 
     Attributes:
-        name: ``"rows"``, ``"plan"``, ``"ranks"``, ``"epochs"``, ``"repeats"`` or ``"batches"``.
+        name: ``"rows"``, ``"plan"``, ``"ranks"``, ``"epochs"``, ``"repeats"``, ``"draws"`` or ``"batches"``.
         passed: None where it could not be judged.
         message: what was found; of a failed check the cause and what to do.
     """
@@ -33,6 +38,23 @@ class Check:
 
 
 @dataclass(frozen=True, eq=False)
+class Kinds:
+    """Rows that are alike: of one label combination and one weight.
+
+    Attributes:
+        weights: (kinds,) chance that a draw is a given row of the kind.
+        counts: (kinds,) rows of each.
+        cells: (rows,) the kind of each row.
+        draws: planned draws of an epoch; None where it is not known.
+    """
+
+    weights: NDArray[np.float64]
+    counts: NDArray[np.int64]
+    cells: NDArray[np.integer]
+    draws: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Situation:
     """What the checks look at.
 
@@ -40,7 +62,7 @@ class Situation:
         classes: class names.
         table: (combinations, classes) labels; codes: (rows,) the combination of each row; counts: rows of each.
         masses: (combinations,) planned share of draws, or None without a plan.
-        kinds: weights (kinds,) that rows have, and how many rows have each.
+        kinds: which rows have which weight.
         draws: what was drawn, row numbers out of range left out.
         level: chance of a false alarm of one test.
     """
@@ -50,7 +72,7 @@ class Situation:
     codes: NDArray[np.int32]
     counts: NDArray[np.int64]
     masses: NDArray[np.float64] | None
-    kinds: tuple[NDArray[np.float64], NDArray[np.int64]]
+    kinds: Kinds
     draws: Draws
     level: float
 
@@ -65,6 +87,10 @@ class Situation:
         """(combinations,) how often each was drawn."""
         return np.bincount(self.codes[rows], minlength=len(self.counts))
 
+    def seen(self, rows: Rows) -> NDArray[np.int64]:
+        """(rows,) how often each was drawn."""
+        return np.bincount(rows, minlength=len(self.codes))
+
     def rates(self, masses: NDArray[np.floating] | NDArray[np.integer]) -> NDArray[np.float64]:
         """(classes,) share of draws that hold a positive of each class."""
         return np.asarray(masses @ (self.table == 1) / max(masses.sum(), 1e-300))
@@ -73,7 +99,9 @@ class Situation:
 def check_draws(it: Situation) -> tuple[Check, ...]:
     """Return every check but that of the range of rows."""
     ranks = _check_ranks(it)
-    return (_check_plan(it, ranks), ranks, _check_epochs(it), _check_repeats(it), _check_batches(it))
+    plan, epochs = _check_plan(it, ranks), _check_epochs(it)
+    sound = not any(check.passed is False for check in (ranks, plan, epochs))
+    return (plan, ranks, epochs, _check_repeats(it, sound), _check_length(it, sound), _check_batches(it))
 
 
 # --- shares
@@ -84,6 +112,8 @@ def _check_plan(it: Situation, ranks: Check) -> Check:
         return Check("plan", None, "There is no plan to compare the draws with.")
     drawn = it.tally(it.independent)
     fit = chi_square_fit(drawn, it.masses)
+    if not fit.freedom and fit.p_value >= it.level:
+        return Check("plan", None, "Too few draws to compare with the plan.")
     if fit.p_value >= it.level:
         return Check("plan", True, f"The draws agree with the plan ({_statistic(fit)}).")
     cause = _cause(it, drawn, ranks)
@@ -113,6 +143,9 @@ def _cause(it: Situation, drawn: NDArray[np.int64], ranks: Check) -> str:
             "no row is drawn twice in an epoch, so the rare classes run out. Draw with replacement "
             "(replacement=True), or with PlanSampler(plan, replacement=False), which repeats rows as planned."
         )
+    part = _part(it)
+    if part:
+        return part[0].lower() + part[1:]
     with np.errstate(divide="ignore", invalid="ignore"):
         distance = np.abs(found - planned) / np.sqrt(planned * (1 - planned))
     worst = int(np.argmax(np.nan_to_num(distance, posinf=np.inf)))
@@ -166,8 +199,13 @@ def _check_ranks(it: Situation) -> Check:
     shard = _shard(it)
     if shard:
         return Check("ranks", False, shard)
+    copies = _copies(it)
+    if copies:
+        return Check("ranks", False, copies)
     tallies = np.array([it.tally(rows) for rows in ranks])
     fit = same_shares(tallies)
+    if not fit.freedom:
+        return Check("ranks", None, "Too few draws to compare the ranks.")
     if fit.p_value < it.level:
         rates = np.array([it.rates(tally) for tally in tallies])
         spread = (rates.max(axis=0) - rates.min(axis=0)) / np.sqrt(rates.mean(axis=0) + 1e-12)
@@ -183,24 +221,40 @@ def _check_ranks(it: Situation) -> Check:
 
 
 def _shard(it: Situation) -> str:
-    """Say so if some ranks never draw a row of each other's though they ought to have, else return nothing."""
-    ranks = it.draws.ranks
-    one_epoch = not any(len(second) for second in it.draws.second)
-    together = it.draws.together
-    if one_epoch and len(np.unique(together)) == len(together):
-        return ""  # one epoch without replacement: ranks need not share rows
-    weights, many = it.kinds
-    sets = [np.unique(rows) for rows in ranks]
-    for left in range(len(ranks) - 1):
-        right = left + 1
-        expected = float(many @ (np.expm1(-len(ranks[left]) * weights) * np.expm1(-len(ranks[right]) * weights)))
-        common = len(np.intersect1d(sets[left], sets[right], assume_unique=True))
+    """Say so if some ranks never draw a row of each other's though they ought to have, else return nothing.
+
+    A row that is drawn more than once is drawn by either of two ranks, unless each has rows of its own: whatever the
+    plan, and whether rows are drawn with replacement or in turn.
+    """
+    seen = [it.seen(rows) for rows in it.draws.ranks]
+    for left in range(len(seen) - 1):
+        one, other = seen[left], seen[left + 1]
+        both = one + other
+        share = one.sum() / both.sum()
+        expected = float(np.sum(1.0 - share**both - (1.0 - share) ** both, where=both > 1))
+        common = int(np.count_nonzero((one > 0) & (other > 0)))
         if expected > _EXPECTED and common < 0.01 * expected:
             return (
-                f"Each rank draws inside a shard of its own ({_extent(sets, left)}): ranks {left} and {right} have "
-                f"{common} rows in common, where {counted(expected)} are expected of one plan. A class is then "
-                "balanced within each shard only, and its rows there are repeated the more. Draw from all rows on "
-                "every rank: PlanSampler(plan)."
+                f"Each rank draws inside a shard of its own ({_extent([np.flatnonzero(s) for s in seen], left)}): "
+                f"ranks {left} and {left + 1} have {common} rows in common, where {counted(expected)} are expected of "
+                "one plan. A class is then balanced within each shard only, and its rows there are repeated the more. "
+                "Draw from all rows on every rank: PlanSampler(plan)."
+            )
+    return ""
+
+
+def _copies(it: Situation) -> str:
+    """Say so if two ranks draw the same rows in an epoch, in whatever order, else return nothing."""
+    if it.masses is None:
+        return ""
+    seen = [it.seen(rows) for rows in it.draws.first]
+    for left, right in {(0, rank) for rank in range(1, len(seen))} | {(r, r + 1) for r in range(len(seen) - 1)}:
+        alike, deviations = likeness(seen[left], seen[right], it.kinds.cells, it.kinds.counts)
+        if alike > _ALIKE and deviations > _FAR + 2:
+            return (
+                f"Ranks {left} and {right} draw the same rows in another order, far more than chance explains "
+                f"(correlation {alike:.2f}), so rows are trained on twice. Let all ranks share one stream: "
+                "PlanSampler(plan) looks its rank up."
             )
     return ""
 
@@ -241,9 +295,8 @@ def _check_epochs(it: Situation) -> Check:
             "epochs", False,
             "Every epoch draws the same rows in the same order. Shuffle, and call set_epoch(epoch) before each epoch.",
         )  # fmt: skip
-    weights = it.kinds[0] * sum(len(a) for a in it.draws.first)
-    exact = it.masses is None or bool(np.all(np.abs(weights - np.rint(weights)) < 1e-6))
-    if not exact and all(len(a) == len(b) and np.array_equal(np.sort(a), np.sort(b)) for a, b in pairs):
+    same = it.masses is not None and all(len(a) == len(b) and np.array_equal(np.sort(a), np.sort(b)) for a, b in pairs)
+    if same and same_again_chance(it.seen(it.draws.epoch), it.kinds.cells, it.kinds.counts) < it.level:
         return Check(
             "epochs", False,
             "Every epoch draws the same rows; only their order changes, so rows left out of the first are never seen. "
@@ -252,30 +305,97 @@ def _check_epochs(it: Situation) -> Check:
     return Check("epochs", True, "Epochs differ.")
 
 
-def _check_repeats(it: Situation) -> Check:
+def _check_repeats(it: Situation, sound: bool) -> Check:
     if it.masses is None:
         return Check("repeats", None, "There is no plan to say how often rows are repeated.")
     if _never_repeats(it):
-        most = float(it.kinds[0].max()) * len(it.draws.epoch)
+        most = float(it.kinds.weights.max()) * len(it.draws.epoch)
         return Check(
             "repeats", False,
             f"No row is drawn twice in an epoch, but the plan draws the rarest {counted(most)} times: the sampler "
             "draws without replacement. Use replacement=True, or PlanSampler(plan, replacement=False), which repeats "
             "rows as planned.",
         )  # fmt: skip
-    return Check("repeats", True, "Rows are repeated as the plan has it.")
+    if not sound:
+        return Check("repeats", None, "How often rows repeat is judged of sound draws only.")
+    if len(it.independent) < _FEW:
+        return Check("repeats", None, "Too few draws to say how often rows are repeated.")
+    found = _part(it) or _few_rows(it)
+    return Check("repeats", False, found) if found else Check("repeats", True, "Rows are repeated as the plan has it.")
 
 
 def _never_repeats(it: Situation) -> bool:
     """Whether no row was drawn twice in the first epoch though the plan repeats many, with or without replacement."""
     first = it.draws.epoch
-    weights, many = it.kinds
-    repeated = float(many[weights * len(first) >= 2.0].sum())
+    repeated = float(it.kinds.counts[it.kinds.weights * len(first) >= 2.0].sum())
     return repeated >= _EXPECTED and len(np.unique(first)) == len(first)
 
 
+def _part(it: Situation) -> str:
+    """Say so if a whole part of the table is never drawn, by more than chance, else return nothing."""
+    drawn, masses = it.independent, it.kinds.weights[it.kinds.cells]
+    low, high, rows = int(drawn.min()), int(drawn.max()), len(masses)
+    inside = masses[low : high + 1]
+    most = len(inside) - float(np.exp(-len(drawn) * inside / max(float(inside.sum()), 1e-300)).sum())
+    chance = [(1.0 - min(1.0, float(part.sum()))) ** len(drawn) for part in (masses[:low], masses[high + 1 :])]
+    if min(chance) < _SURE and len(np.unique(drawn)) > 0.5 * most:
+        return (
+            f"Only rows {low:,} to {high:,} of the {rows:,} are drawn, though the others are planned as well: the "
+            "sampler was made for a part of the table, or for another. Make it from the labels of the whole data set."
+        )
+    for step in range(2, 9):
+        shard = drawn[0] % step
+        if len(drawn) > rows / step and np.all(drawn % step == shard):
+            left = 1.0 - float(masses[shard::step].sum())
+            if (1.0 - left) ** len(drawn) < _SURE:
+                return (
+                    f"Only one row in {step} is drawn (rows {shard}, {shard + step}, ...): the sampler draws inside a "
+                    "shard. Draw from all rows: PlanSampler(plan)."
+                )
+    return ""
+
+
+def _few_rows(it: Situation) -> str:
+    """Say so if draws fall on fewer rows than planned, by more than chance, else return nothing."""
+    kinds, seen = it.kinds, it.seen(it.independent)
+    unseen = unseen_chance(seen, kinds.cells, kinds.counts, kinds.weights)
+    pairs, expected, chance = surplus_chance(seen, kinds.cells, kinds.counts)
+    crowded = chance < _SURE and pairs - expected > _EXPECTED and pairs > _TOLERATED * expected
+    if unseen >= _SURE and not crowded:
+        return ""
+    total = float(seen.sum())
+    missed = np.exp(total * np.log1p(-np.minimum(kinds.weights, 1 - 1e-16)))
+    worst = int(np.argmax((seen == 0) - missed[kinds.cells]))
+    never = f" Row {worst:,}, for one, is never drawn." if not seen[worst] else ""
+    ratio = f", two draws are of one row {pairs / expected:.3g} times as often as planned" if crowded else ""
+    return (
+        f"The shares are as planned, but the draws fall on too few of the rows: {np.count_nonzero(seen):,} different "
+        f"rows in {len(it.independent):,} draws, where {len(seen) - float(kinds.counts @ missed):,.0f} are "
+        f"expected{ratio}.{never} Rows of the same labels must have the same weight: plan.sample_weights."
+    )
+
+
+def _check_length(it: Situation, sound: bool) -> Check:
+    """Compare the draws of an epoch with the plan's; the batches of a process may leave out or add a few."""
+    planned, drawn = it.kinds.draws, [len(first) for first in it.draws.first]
+    if planned is None or not it.draws.asked or not it.draws.whole or not sound:
+        return Check("draws", None, "There is no epoch whose length the plan says.")
+    total = sum(drawn)
+    sizes = [int(np.diff(ends, prepend=0).max(initial=1)) for ends in it.draws.batches]
+    spare = sum(sizes)
+    processes = max(1, round(planned / total))  # one of so many that share an epoch
+    each = all(abs(many - planned) <= size for many, size in zip(drawn, sizes, strict=True))
+    if each or abs(total - planned / processes) <= spare or total > planned:
+        return Check("draws", True, "An epoch is as long as planned, or longer.")
+    return Check(
+        "draws", False,
+        f"An epoch has {total:,} draws, the plan {planned:,}: the sampler was made for another number of rows. Make it "
+        f"from this plan, or plan with draws={total}.",
+    )  # fmt: skip
+
+
 def _check_batches(it: Situation) -> Check:
-    worst, where = 0.0, 0
+    worst, where, looked = 0.0, 0, False
     for rows, ends in zip(it.draws.ranks, it.draws.batches, strict=True):
         if len(ends) < 20:
             continue
@@ -285,6 +405,7 @@ def _check_batches(it: Situation) -> Check:
         terms = (found - expected) ** 2 / (expected * np.maximum(1 - rates, 1e-12))
         noise = np.sqrt(2.0 * len(ends) + (1.0 / expected).sum(axis=0))
         judged = (rates * sizes.sum() >= 50) & (rates < 1.0)
+        looked |= bool(judged.any())
         far = np.where(judged, (terms.sum(axis=0) - len(ends)) / noise, 0.0)
         if far.max(initial=0.0) > worst:
             worst, where = float(far.max()), int(np.argmax(far))
@@ -294,6 +415,8 @@ def _check_batches(it: Situation) -> Check:
             f"Positives of {it.classes[where]} come in runs: batches differ in their number by far more than chance "
             f"({worst:.0f} standard deviations). The rows lie sorted by label and are not shuffled; shuffle them.",
         )  # fmt: skip
+    if not looked:
+        return Check("batches", None, "Too few batches, or positives in them, to compare batches.")
     return Check("batches", True, "Batches differ by no more than chance.")
 
 

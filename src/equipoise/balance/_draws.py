@@ -28,6 +28,7 @@ class Draws:
         second: per rank, the beginning of its second epoch; empty where there is none to ask for.
         batches: per rank, where each batch ends; rows beyond the last are a batch that is not full.
         whole: whether `first` is a whole epoch.
+        asked: whether samplers were asked, which say where an epoch ends; row numbers that lie there do not.
     """
 
     ranks: tuple[Rows, ...]
@@ -35,6 +36,7 @@ class Draws:
     second: tuple[Rows, ...]
     batches: tuple[Rows, ...]
     whole: bool
+    asked: bool
 
     @property
     def together(self) -> Rows:
@@ -72,6 +74,7 @@ def draw(sampler: Any, *, batch_size: int | None, batches: int) -> Draws:
         second=tuple(second for _, second, *_ in found),
         batches=tuple(ends for _, _, ends, _ in found),
         whole=all(whole for *_, whole in found),
+        asked=not any(_lies_there(one) for one in samplers),
     )
 
 
@@ -83,6 +86,10 @@ def _is_ranks(sampler: Any) -> bool:
     return not (isinstance(first, int | float | str | list | tuple) or getattr(first, "ndim", None) == 0)
 
 
+def _lies_there(sampler: Any) -> bool:
+    return isinstance(sampler, np.ndarray | list | tuple | range)
+
+
 def _as_array(sampler: Any) -> Any:
     """Return row numbers that lie there already, such as a tensor, as an array; leave a sampler as it is."""
     if isinstance(sampler, list | tuple) or not hasattr(sampler, "__array__"):
@@ -92,7 +99,7 @@ def _as_array(sampler: Any) -> Any:
 
 def _rank(sampler: Any, batch_size: int | None, batches: int) -> tuple[Rows, Rows, Rows, bool]:
     """Return the first epoch, draws of the second, the ends of the batches of both, and whether the first is whole."""
-    fixed = isinstance(sampler, np.ndarray | list | tuple | range)
+    fixed = _lies_there(sampler)
     rows_needed = batches * (batch_size or 1)
     first, sizes, whole = _pass(sampler, 0, max(rows_needed, _LONGEST))
     if sizes is None and batch_size is None:
@@ -115,7 +122,13 @@ def _pass(sampler: Any, epoch: int, most: int) -> tuple[Rows, NDArray[np.int64] 
         return _whole_numbers(sampler), None, True
     if hasattr(sampler, "set_epoch"):
         sampler.set_epoch(epoch)
-    stream = iter(sampler)
+    try:
+        stream = iter(sampler)
+    except TypeError as error:
+        raise ArgumentError(
+            f"`sampler` of preflight must be row numbers or a sampler; got {type(sampler).__name__}. Give what yields "
+            "row numbers, or an array of them."
+        ) from error
     head = next(stream, None)
     if head is None:
         return np.zeros(0, np.int64), None, True
@@ -136,8 +149,10 @@ def _plain(row: Any) -> Any:
 
 
 def _whole_numbers(rows: NDArray[Any]) -> Rows:
-    if rows.ndim != 1 or (len(rows) and not np.issubdtype(rows.dtype, np.integer)):
+    fits = rows.dtype != np.uint64 or not len(rows) or rows.max() <= np.iinfo(np.int64).max
+    if rows.ndim != 1 or (len(rows) and not np.issubdtype(rows.dtype, np.integer)) or not fits:
         raise ArgumentError(
-            f"A sampler must yield row numbers; got {rows.dtype} of shape {rows.shape}. Give integers from 0."
+            f"A sampler must yield row numbers; got {rows.dtype} of shape {rows.shape}. Give integers from 0 (below "
+            "2^63)."
         )
     return rows.astype(np.int64, copy=False)

@@ -21,7 +21,7 @@ def class_rows(found: Preflight) -> list[tuple[str, ...]]:
             percent(found.natural_rates[at]),
             percent(found.expected_rates[at]),
             percent(found.drawn_rates[at]),
-            f"{_few(found.batch_mean[at])} ± {_few(found.batch_deviation[at])}",
+            f"{_few(found.batch_mean[at])} ± {_few(found.batch_deviation[at])}" if found.batches else "-",
             percent(found.empty_drawn[at]),
             percent(found.empty_expected[at]),
         )
@@ -33,8 +33,8 @@ def preflight_text(found: Preflight) -> tuple[str, ...]:
     """Say what is drawn, what is seldom seen, and the verdict."""
     processes = "1 process" if found.ranks == 1 else f"{found.ranks} processes"
     said = [
-        f"{found.draws:,} draws of {found.rows:,} rows by {processes} were looked at, {found.batches:,} batches of "
-        f"{counted(found.batch_size)}.",
+        f"{found.draws:,} draws of {found.rows:,} rows by {processes} were looked at, "
+        + (f"{found.batches:,} batches of {counted(found.batch_size)}." if found.batches else "no full batch."),
         f"An epoch of {found.epoch_draws:,} draws sees {found.distinct_drawn:,} different rows"
         + _beside(found.distinct_expected, "{:,.0f} expected")
         + f", the one drawn most {found.repeats_drawn} times"
@@ -60,7 +60,14 @@ def preflight_text(found: Preflight) -> tuple[str, ...]:
         f"Passed: {', '.join(good) or 'nothing'}."
         + ("" if found.passed else f" Failed: {', '.join(c.name for c in found.checks if c.passed is False)}.")
     )
+    blind = [f"{check.name} ({_clause(check.message)})" for check in found.checks if check.passed is None]
+    if blind:
+        said.append(f"Not looked at: {', '.join(blind)}.")
     return tuple(said)
+
+
+def _clause(message: str) -> str:
+    return message[0].lower() + message[1:].removesuffix(".")
 
 
 def percent(share: float) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from equipoise._arrays import ClassFloats
 from equipoise._checks import ArgumentError, DataError, EquipoiseError, check_number, listed
-from equipoise.balance._causes import Check, Situation, batch_positives, check_draws
+from equipoise.balance._causes import Check, Kinds, Situation, batch_positives, check_draws
 from equipoise.balance._combinations import Combinations, combine_labels
 from equipoise.balance._draws import Draws, Rows, draw
 from equipoise.balance._fit import chi_square_fit
@@ -211,11 +211,13 @@ def preflight(
     """
     for name, number in (("batch_size", batch_size), ("batches", batches)):
         if number is not None:
-            check_number(number, argument=name, function="preflight", at_least=1)
+            whole = check_number(number, argument=name, function="preflight", at_least=1)
+            if whole != int(whole):
+                raise ArgumentError(f"`{name}` of preflight must be a whole number; got {number}. Give one.")
     check_number(level, argument="level", function="preflight", above=0.0, at_most=0.5)
     found = combine_labels(labels)
     masses, kinds = _expected(plan, labels, found)
-    everything = draw(sampler, batch_size=batch_size, batches=batches)
+    everything = draw(sampler, batch_size=None if batch_size is None else int(batch_size), batches=int(batches))
     in_range, draws = _in_range(everything, len(labels))
     it = Situation(labels.classes, found.labels, found.codes, found.counts, masses, kinds, draws, level)
     drawn = draws.together
@@ -237,26 +239,15 @@ def preflight(
 
 def _expected(
     plan: SamplingPlan | NDArray[np.floating[Any]] | None, labels: Labels, found: Combinations
-) -> tuple[NDArray[np.float64] | None, tuple[NDArray[np.float64], NDArray[np.int64]]]:
-    """Return the planned share of each combination, and the weights that rows have with how many have each."""
+) -> tuple[NDArray[np.float64] | None, Kinds]:
+    """Return the planned share of each combination, and which rows have which weight."""
     rows = len(labels)
     if not rows:
         raise ArgumentError("preflight got labels without a row. Give the labels of the data set.")
     if plan is None:
-        return None, (np.array([1.0 / rows]), np.array([rows]))
-    if isinstance(plan, np.ndarray):
-        if plan.shape != (rows,):
-            raise ArgumentError(
-                f"preflight got {plan.shape} weights for {rows:,} rows of labels. Give one weight a row, or make both "
-                "from the same table."
-            )
-        row_weights = np.asarray(plan, np.float64)
-        if np.any(~(row_weights >= 0)) or not row_weights.sum() > 0:
-            raise ArgumentError("The weights given to preflight must be at least 0 and not all 0. Correct them.")
-        row_weights = row_weights / row_weights.sum()
-        masses = np.bincount(found.codes, weights=row_weights, minlength=len(found.counts))
-        values, many = np.unique(row_weights, return_counts=True)
-        return np.asarray(masses, np.float64), (np.asarray(values, np.float64), many.astype(np.int64))
+        return None, Kinds(np.array([1.0 / rows]), np.array([rows]), np.zeros(rows, np.int64))
+    if not hasattr(plan, "combination_weights"):
+        return _expected_of_rows(plan, found)
     if plan.rows != rows or plan.classes != labels.classes:
         raise ArgumentError(
             f"preflight got a plan for {plan.rows:,} rows of {listed(plan.classes)}, but labels of {rows:,} rows of "
@@ -264,9 +255,36 @@ def _expected(
         )
     if plan.combination_codes is None or not np.array_equal(plan.combination_labels, found.labels):
         plan = plan.with_rows(labels)
-    masses = np.asarray(plan.combination_counts * plan.combination_weights)
-    kinds = np.asarray(plan.combination_weights, np.float64), np.asarray(plan.combination_counts, np.int64)
-    return np.asarray(masses / masses.sum(), np.float64), kinds
+    counts = np.asarray(plan.combination_counts, np.int64)
+    weights = np.asarray(plan.combination_weights, np.float64)
+    masses = counts * weights
+    return np.asarray(masses / masses.sum(), np.float64), Kinds(weights, counts, plan.require_rows(), plan.draws)
+
+
+def _expected_of_rows(weights: Any, found: Combinations) -> tuple[NDArray[np.float64], Kinds]:
+    rows = len(found.codes)
+    try:
+        given = np.asarray(weights.cpu() if hasattr(weights, "cpu") else weights, np.float64)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(
+            f"`plan` of preflight must be a SamplingPlan or one weight a row; got {type(weights).__name__}. Make one "
+            "with plan_sampling(labels), or leave it out."
+        ) from error
+    if given.shape != (rows,):
+        raise ArgumentError(
+            f"preflight got {given.shape} weights for {rows:,} rows of labels. Give one weight a row, or make both "
+            "from the same table."
+        )
+    if not np.all(np.isfinite(given)) or np.any(given < 0) or not given.sum() > 0:
+        raise ArgumentError("The weights given to preflight must be finite, at least 0 and not all 0. Correct them.")
+    given = given / given.sum()
+    masses = np.bincount(found.codes, weights=given, minlength=len(found.counts))
+    values, place = np.unique(given, return_inverse=True)
+    _, first, cells, many = np.unique(
+        found.codes.astype(np.int64) * len(values) + place.reshape(-1),
+        return_index=True, return_inverse=True, return_counts=True,
+    )  # fmt: skip
+    return np.asarray(masses, np.float64), Kinds(given[first], many.astype(np.int64), cells.reshape(-1))
 
 
 def _in_range(draws: Draws, rows: int) -> tuple[Check, Draws]:
@@ -287,7 +305,9 @@ def _in_range(draws: Draws, rows: int) -> tuple[Check, Draws]:
 
     ranks = inside(draws.ranks)
     batches = tuple(ends[ends <= len(part)] for ends, part in zip(draws.batches, ranks, strict=True))
-    return Check("rows", False, message), Draws(ranks, inside(draws.first), inside(draws.second), batches, draws.whole)
+    return Check("rows", False, message), Draws(
+        ranks, inside(draws.first), inside(draws.second), batches, draws.whole, draws.asked
+    )
 
 
 def _shares(it: Situation, drawn: Rows) -> dict[str, Any]:
@@ -325,7 +345,7 @@ def _batches(it: Situation) -> dict[str, Any]:
 
 def _repeats(it: Situation, *, planned: bool) -> dict[str, Any]:
     first = it.draws.epoch
-    weights, many = it.kinds
+    weights, many = it.kinds.weights, it.kinds.counts
     seen = np.bincount(first, minlength=len(it.codes))
     pairs, total = float(np.sum(seen * (seen - 1.0))), float(len(first))
     nan = float("nan")
