@@ -169,7 +169,7 @@ BROKEN = {
         "repeats", "Only rows 0 to 9,999 of the 20,000 are drawn",
     ),
     "an epoch of another length": (
-        lambda: PlanSampler(PLAN, rank=0, world=1, draws=17_000), "draws", "An epoch has 17,000 draws, the plan 20,000",
+        lambda: PlanSampler(PLAN, rank=0, world=1, draws=17_000), "repeats", "has 17,000 draws, the plan 20,000",
     ),
     "same rows on both ranks": (same_rows_shuffled, "ranks", "draw the same rows in another order"),
     "other plan": (

@@ -45,6 +45,16 @@ def test_rows_of_another_sampler(table, tmp_path):
     assert "the sampler ignores the plan" in done.stderr
 
 
+@pytest.mark.parametrize("text", ["12345678901234567890123", "1.5", "x"])
+def test_rows_that_are_no_row_numbers(table, tmp_path, text):
+    path = tmp_path / "rows.txt"
+    path.write_text(f"1\n{text}\n")
+    done = run(table, "--labels", "common,rare", "--task", "multilabel", "--indices", path)
+    assert done.returncode == 2
+    assert "rows.txt holds no row numbers" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

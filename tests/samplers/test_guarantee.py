@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ from equipoise._checks import ArgumentError, RunError
 from equipoise.balance import plan_sampling, preflight
 from equipoise.labels import Labels
 from equipoise.samplers import GuaranteedBatchSampler, GuaranteedStream
+from equipoise.samplers.guarantee import _checked
 from samplers.plans import chi_square_p, make_plan
 
 PLAN = make_plan(3_000)
@@ -116,3 +118,9 @@ def test_a_class_that_is_never_drawn_or_another_data_set():
         GuaranteedStream(replace(PLAN, combination_weights=weights), {"d": 1}, 8)
     with pytest.raises(ArgumentError, match="the data set has 5"):
         GuaranteedBatchSampler(PLAN, {"d": 1}, 8, dataset=5)
+
+
+@pytest.mark.parametrize("many", ["x", None, 1.5, float("inf"), True, -1])
+def test_what_is_guaranteed_must_be_a_whole_number(many):
+    with pytest.raises(ArgumentError, match="must be a whole number of at least 0"):
+        inspect.unwrap(_checked)({"a": many}, ("a", "b"), 16)

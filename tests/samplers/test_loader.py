@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader, TensorDataset
 
 from equipoise._checks import ArgumentError, RunError
-from equipoise.samplers import PlanBatchSampler, PlanSampler
+from equipoise.samplers import GuaranteedBatchSampler, PlanBatchSampler, PlanSampler
 from samplers.plans import make_plan
 
 PLAN = make_plan()
@@ -236,3 +236,20 @@ def test_in_a_hugging_face_trainer(tmp_path):
     Drawn(model=seen, args=asked, train_dataset=Numbered()).train()
     fresh = PlanSampler(PLAN, seed=1)
     np.testing.assert_array_equal(seen.rows, np.concatenate([fresh.indices(0), fresh.indices(1)]))
+
+
+@pytest.mark.parametrize(
+    "change", [{"epoch": None}, {"epoch": "x"}, {"drawn": -1, "steps": -1}, {"drawn": 1.5, "steps": 1.5}]
+)
+def test_a_damaged_state_is_named(change):
+    sampler = PlanSampler(make_plan(), rank=0, world=1)
+    for one in (
+        sampler,
+        PlanBatchSampler(sampler, 16),
+        GuaranteedBatchSampler(make_plan(), {"a": 1}, 16, rank=0, world=1),
+    ):
+        with pytest.raises(RunError, match="The sampler's state is damaged"):
+            one.load_state_dict(one.state_dict() | change)
+        lacking = {key: value for key, value in one.state_dict().items() if key != "epoch"}
+        with pytest.raises(RunError, match="its epoch is None"):
+            one.load_state_dict(lacking)

@@ -162,3 +162,44 @@ def test_labels_that_cannot_be():
     plan = plan_sampling(Labels("binary", ("x",), np.array([0, 1], np.float32), np.arange(2)))
     with pytest.raises(ArgumentError, match="Plan the sampling for the classes of the stream"):
         StreamResampler("multilabel", CLASSES, plan=plan)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        {"prevalence": {"d": 0.3}},
+        {"prevalence": {"a": 0.1, "b": 0.3, "c": 0.2, "d": 0.4}},
+        {"prevalence": {"b": 0.4, "d": 0.3}},
+        {"a": 0.1, "b": 0.3, "c": 0.2, "d": 0.4},
+    ],
+)
+def test_a_named_class_that_comes_late_is_left_out_until_it_comes(target):
+    stream = rows(300, natural=[0.8, 0.2]) + rows(120_000)
+    resampler = StreamResampler("multiclass", CLASSES, target=target, max_ratio=100)
+    list(resampler.resample(stream, lambda row: row))
+    for name, rate in target.get("prevalence", target).items():
+        assert resampler.rates[CLASSES.index(name)] == pytest.approx(rate, abs=0.02)
+
+
+@pytest.mark.parametrize("label", [float("inf"), 1.5, [1], object()])
+def test_labels_that_are_no_class(label):
+    with pytest.raises(DataError, match="Row 1 of the stream has the label .* Give a class name"):
+        StreamResampler("multiclass", CLASSES, unknown="keep").copies(label)
+
+
+def test_a_damaged_state_is_named():
+    resampler = StreamResampler("multiclass", CLASSES)
+    list(resampler.resample(rows(2_000), lambda row: row))
+    good = resampler.state_dict()
+    for name, value in (
+        ("read", None),
+        ("counts", [1]),
+        ("slopes", []),
+        ("kinds", [["x"]]),
+        ("given", 3),
+        ("next", "x"),
+    ):
+        with pytest.raises(RunError, match="The state of the resampler is damaged"):
+            StreamResampler("multiclass", CLASSES).load_state_dict(good | {name: value})
+    with pytest.raises(RunError, match="The state of the resampler is damaged"):
+        StreamResampler("multiclass", CLASSES).load_state_dict({key: good[key] for key in ("task", "classes", "key")})

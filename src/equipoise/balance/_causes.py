@@ -27,7 +27,7 @@ class Check:
     """One thing that was checked.
 
     Attributes:
-        name: ``"rows"``, ``"plan"``, ``"ranks"``, ``"epochs"``, ``"repeats"``, ``"draws"`` or ``"batches"``.
+        name: ``"rows"``, ``"plan"``, ``"ranks"``, ``"epochs"``, ``"repeats"`` or ``"batches"``.
         passed: None where it could not be judged.
         message: what was found; of a failed check the cause and what to do.
     """
@@ -101,7 +101,7 @@ def check_draws(it: Situation) -> tuple[Check, ...]:
     ranks = _check_ranks(it)
     plan, epochs = _check_plan(it, ranks), _check_epochs(it)
     sound = not any(check.passed is False for check in (ranks, plan, epochs))
-    return (plan, ranks, epochs, _check_repeats(it, sound), _check_length(it, sound), _check_batches(it))
+    return (plan, ranks, epochs, _check_repeats(it, sound), _check_batches(it))
 
 
 # --- shares
@@ -320,7 +320,7 @@ def _check_repeats(it: Situation, sound: bool) -> Check:
         return Check("repeats", None, "How often rows repeat is judged of sound draws only.")
     if len(it.independent) < _FEW:
         return Check("repeats", None, "Too few draws to say how often rows are repeated.")
-    found = _part(it) or _few_rows(it)
+    found = _part(it) or _few_rows(it) or _other_length(it)
     return Check("repeats", False, found) if found else Check("repeats", True, "Rows are repeated as the plan has it.")
 
 
@@ -375,23 +375,21 @@ def _few_rows(it: Situation) -> str:
     )
 
 
-def _check_length(it: Situation, sound: bool) -> Check:
-    """Compare the draws of an epoch with the plan's; the batches of a process may leave out or add a few."""
+def _other_length(it: Situation) -> str:
+    """Say so if an epoch has fewer draws than the plan's; the batches of a process may leave out or add a few."""
     planned, drawn = it.kinds.draws, [len(first) for first in it.draws.first]
-    if planned is None or not it.draws.asked or not it.draws.whole or not sound:
-        return Check("draws", None, "There is no epoch whose length the plan says.")
+    if planned is None or not it.draws.asked or not it.draws.whole:
+        return ""
     total = sum(drawn)
     sizes = [int(np.diff(ends, prepend=0).max(initial=1)) for ends in it.draws.batches]
-    spare = sum(sizes)
     processes = max(1, round(planned / total))  # one of so many that share an epoch
     each = all(abs(many - planned) <= size for many, size in zip(drawn, sizes, strict=True))
-    if each or abs(total - planned / processes) <= spare or total > planned:
-        return Check("draws", True, "An epoch is as long as planned, or longer.")
-    return Check(
-        "draws", False,
+    if each or abs(total - planned / processes) <= sum(sizes) or total > planned:
+        return ""
+    return (
         f"An epoch has {total:,} draws, the plan {planned:,}: the sampler was made for another number of rows. Make it "
-        f"from this plan, or plan with draws={total}.",
-    )  # fmt: skip
+        f"from this plan, or plan with draws={total}."
+    )
 
 
 def _check_batches(it: Situation) -> Check:

@@ -138,7 +138,7 @@ def _read_indices(path: Path) -> NDArray[np.int64]:
         return np.array([int(line) for line in path.read_text(encoding="utf-8").split()], dtype=np.int64)
     except OSError as error:
         raise DataError(f"{path} could not be read: {error.strerror or error}. Check the path.") from error
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise DataError(f"{path} holds no row numbers: {error}. Write one whole number a line, from 0.") from error
 
 

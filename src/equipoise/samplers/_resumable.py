@@ -90,12 +90,12 @@ class ResumableBatches(Sampler[list[int]], abc.ABC):
         """
         rank, world, fingerprint = self._identity()
         check_state(state, rank=rank, world=world, fingerprint=fingerprint)
-        if state["batch_size"] != self.batch_size:
+        if state_number(state, "batch_size") != self.batch_size:
             raise RunError(
                 f"The sampler's state is of batches of {state['batch_size']} rows; this one makes {self.batch_size}. "
                 f"Use batch_size={state['batch_size']}, or begin the next epoch with set_epoch."
             )
-        self.resume(int(state["epoch"]), int(state["steps"]))
+        self.resume(state_number(state, "epoch"), state_number(state, "steps"))
 
 
 def parts(whole: int, size: int) -> int:
@@ -142,8 +142,24 @@ def check_rows(rows: int, dataset: Sized | int | None) -> None:
         )
 
 
+def state_number(state: Mapping[str, Any], name: str) -> int:
+    """Return a number of a sampler's state.
+
+    Raises:
+        RunError: it is not there, or no whole number of at least 0.
+    """
+    value = state.get(name) if isinstance(state, Mapping) else None
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise RunError(
+            f"The sampler's state is damaged: its {name} is {value!r}. Take the state of another checkpoint, or begin "
+            "an epoch anew with set_epoch."
+        )
+    return value
+
+
 def check_state(state: Mapping[str, Any], *, rank: int, world: int, fingerprint: str) -> None:
     """Raise unless `state` belongs to this stream, at this place among the processes."""
+    state_number(state, "epoch")
     if state.get("world") != world:
         raise RunError(
             f"The sampler's state is of {state.get('world')} processes, but now there are {world}: in the middle of an "

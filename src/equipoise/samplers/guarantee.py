@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import math
+import numbers
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
@@ -142,7 +144,8 @@ def _checked(at_least: Mapping[str, int], classes: tuple[str, ...], batch_size: 
                 f'`at_least` names the class "{name}", which the plan does not have.{nearest(name, classes)} '
                 f"The classes are {listed(classes, limit=30)}."
             )
-        if isinstance(many, bool) or int(many) != many or many < 0:
+        number = isinstance(many, numbers.Real) and not isinstance(many, bool) and math.isfinite(many)
+        if not number or int(many) != many or many < 0:
             raise ArgumentError(f'`at_least["{name}"]` must be a whole number of at least 0; got {many!r}.')
     whole = sum(at_least.values())
     if whole > batch_size:

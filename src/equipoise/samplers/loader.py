@@ -25,7 +25,7 @@ from typing import Any
 from torch.utils.data import Sampler
 
 from equipoise._checks import ArgumentError, check_number
-from equipoise.samplers._resumable import Place, ResumableBatches, check_rows, check_state, parts
+from equipoise.samplers._resumable import Place, ResumableBatches, check_rows, check_state, parts, state_number
 from equipoise.samplers.guarantee import GuaranteedStream, LabelledPlan
 from equipoise.samplers.stream import IndexStream, Planned, Rows
 
@@ -141,7 +141,7 @@ class PlanSampler(Sampler[int]):
         """
         rank, world = self._place.now()
         check_state(state, rank=rank, world=world, fingerprint=self.stream.fingerprint)
-        self.resume(int(state["epoch"]), int(state["drawn"]))
+        self.resume(state_number(state, "epoch"), state_number(state, "drawn"))
 
 
 class PlanBatchSampler(ResumableBatches):

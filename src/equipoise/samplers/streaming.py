@@ -197,13 +197,28 @@ class StreamResampler:
                     f"The state is of a resampler with another {what}. Make the resampler as it was, with the rank and "
                     "worker that wrote the state."
                 )
-        self.read, self.passed, self.unknown_rows = int(state["read"]), int(state["passed"]), int(state["unknown_rows"])
-        self._next = int(state["next"])
-        self._kinds = {tuple(kind): place for place, kind in enumerate(state["kinds"])}
-        self._counts, self._given, self._places = list(state["counts"]), list(state["given"]), {}
-        self._rates, self._units = list(state["rates"]), np.zeros(0)
+        try:
+            self._take_state(state)
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise RunError(
+                f"The state of the resampler is damaged ({type(error).__name__}: {error}). Take another checkpoint, or "
+                "begin anew without it."
+            ) from error
+
+    def _take_state(self, state: Mapping[str, Any]) -> None:
+        counters = [int(state[name]) for name in ("read", "passed", "unknown_rows", "next")]
+        kinds = {tuple(map(int, kind)): place for place, kind in enumerate(state["kinds"])}
+        counts, given = list(map(int, state["counts"])), list(map(int, state["given"]))
+        rates = list(map(float, state["rates"]))
         slopes, finding, none = state["slopes"]
-        self._slopes = (np.array(slopes, np.float64), float(finding), float(none))
+        slopes = (np.array(slopes, np.float64), float(finding), float(none))
+        if not len(kinds) == len(counts) == len(given) == len(rates) or slopes[0].shape != (len(self.classes),):
+            raise ValueError("its parts have different lengths")
+        if any(len(kind) != len(self.classes) for kind in kinds) or min(counters + counts + given, default=0) < 0:
+            raise ValueError("its counts are of other classes, or negative")
+        self.read, self.passed, self.unknown_rows, self._next = counters
+        self._kinds, self._counts, self._given, self._rates = kinds, counts, given, rates
+        self._slopes, self._places, self._units = slopes, {}, np.zeros(0)
 
     # -- solving ---------------------------------------------------------------------------------------------------
 
@@ -245,10 +260,12 @@ class StreamResampler:
         values = dict(inner) if isinstance(inner, Mapping) else dict(self.target)
         rates = isinstance(inner, Mapping) and "prevalence" in self.target
         there = {name: value for name, value in values.items() if name in names}
-        if self.task == "binary" or rates:
-            return {"prevalence": there} if rates else there
+        if not there:  # nothing is asked of the classes that were seen
+            return "natural"
         whole = sum(there.values())
-        return {name: value / whole for name, value in there.items()}
+        if not (self.task == "binary" or (rates and (self.task == "multilabel" or len(there) < len(names)))):
+            there = {name: value / whole for name, value in there.items()}
+        return {"prevalence": there} if rates else there
 
     def _new(self, kind: Kind) -> int:
         """Enter a kind that was not seen before, with the rate that its labels have in others."""
@@ -307,7 +324,7 @@ class StreamResampler:
         if isinstance(label, str):
             place = self.classes.index(label) if label in self.classes else -1
         else:
-            place = -1 if unknown else int(label)
+            place = -1 if unknown else self._whole_number(label)
         if 0 <= place < count:
             return tuple(1 if index == place else 0 for index in range(count))
         if not unknown:
@@ -315,6 +332,19 @@ class StreamResampler:
             if self.unknown == "drop":
                 return None
         return (UNKNOWN,) * count
+
+    def _whole_number(self, label: Any) -> int:
+        try:
+            place = int(label)
+            whole = place == label
+        except (OverflowError, TypeError, ValueError):
+            whole = False
+        if not whole:
+            raise DataError(
+                f"Row {self.read:,} of the stream has the label {label!r}. Give a class name, the whole number of a "
+                "class from 0, or NaN for unknown."
+            )
+        return place
 
     def _meet_unknown(self, label: Any) -> None:
         self.unknown_rows += 1
