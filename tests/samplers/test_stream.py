@@ -135,6 +135,32 @@ def test_rows_left_out_of_an_epoch_come_first_in_the_next():
         assert np.max(np.abs(each - expected)) < 3.0
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 40])
+@pytest.mark.parametrize("share", [0.5, 0.3, 0.07])
+def test_rows_of_small_groups_are_all_seen_soon(size, share):
+    rows = 64 * size
+    plan = replace(
+        make_plan(), combination_codes=np.repeat(np.arange(64, dtype=np.int32), size),
+        combination_counts=np.full(64, size), combination_weights=np.full(64, 1 / rows), draws=round(share * rows),
+    )  # fmt: skip
+    rate = plan.draws / rows
+    for seed in range(10):
+        stream, seen, epochs = IndexStream(plan, seed=seed, replacement=False), set(), 0
+        while len(seen) < rows:
+            seen |= set(stream.indices(epochs).tolist())
+            epochs += 1
+        assert epochs <= np.ceil((1 + 1.7 / size) / rate)
+
+
+def test_a_late_epoch_by_itself():
+    stream = IndexStream(make_plan(draws=777), seed=5, replacement=False)
+    several = [stream.indices(epoch) for epoch in range(30)]
+    again = IndexStream(make_plan(draws=777), seed=5, replacement=False)
+    for epoch in (29, 3, 17):
+        np.testing.assert_array_equal(again.indices(epoch), several[epoch])
+    assert len(again.indices(1_000_000)) == 777
+
+
 def test_permuting_rows_permutes_the_draws_in_distribution():
     plan = make_plan()
     order = np.random.default_rng(0).permutation(2_000)
