@@ -30,7 +30,7 @@ def copies_of(samplers: list[Any]) -> Iterator[list[Any]]:
     with _random_states_kept():
         try:
             copied = copy.deepcopy(samplers, _data_sets(samplers))
-        except Exception as error:  # whatever a part of somebody's sampler raises
+        except (TypeError, ValueError, RuntimeError, AttributeError, NotImplementedError) as error:
             if not all(hasattr(one, "state_dict") and hasattr(one, "load_state_dict") for one in samplers):
                 raise ArgumentError(
                     f"preflight cannot copy the sampler, a {type(samplers[0]).__name__} ({error}), and looking at it "

@@ -237,9 +237,7 @@ def preflight(
     return made.require() if strict else made
 
 
-def _expected(
-    plan: SamplingPlan | NDArray[np.floating[Any]] | None, labels: Labels, found: Combinations
-) -> tuple[NDArray[np.float64] | None, Kinds]:
+def _expected(plan: Any, labels: Labels, found: Combinations) -> tuple[NDArray[np.float64] | None, Kinds]:
     """Return the planned share of each combination, and which rows have which weight."""
     rows = len(labels)
     if not rows:
