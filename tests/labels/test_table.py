@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from equipoise._checks import DataError
-from equipoise.labels.table import hash_rows, open_table, read_table
+from equipoise.labels.columns import read_columns
+from equipoise.labels.table import _CheckedBytes, hash_rows, open_table, read_table
 
 
 def written(tmp_path: Path, content: bytes, name: str = "t.csv") -> Path:
@@ -145,3 +149,35 @@ def test_nih_header_with_stray_commas(shared_data):
     columns = open_table(path).columns
     assert columns[7:] == ("OriginalImage[Width", "Height]", "OriginalImagePixelSpacing[x", "y]")
     assert len(read_table(path, ["Patient ID"])) == 112_120
+
+
+def test_reading_runs_python_in_no_thread_but_its_own(tmp_path, monkeypatch):
+    """A thread of the parser that calls Python while the program ends aborts it: at random, after any error."""
+    called = []
+
+    def watched(stream, size=-1):
+        called.append(threading.get_ident())
+        return plain(stream, size)
+
+    plain = _CheckedBytes.read
+    monkeypatch.setattr(_CheckedBytes, "read", watched)
+    path = tmp_path / "t.csv"
+    path.write_text("id,x,word\n" + "a,1,b\n" * 1000)
+    source = open_table(path)
+    read_columns(source, ["x"], ["word"], names=["id"])
+    list(source.batches(["word"], ["id"]))
+    assert called
+    assert set(called) == {threading.get_ident()}
+
+
+def test_an_error_right_after_reading_never_aborts(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("id,x,word\n" + "a,1,b\n" * 3000)
+    ending = (
+        "import sys; from equipoise.labels.columns import read_columns; from equipoise.labels.table import open_table; "
+        f"source = open_table({str(path)!r}); read_columns(source, ['x'], ['word'], names=['id']); "
+        "next(iter(source.batches(['word']))); raise SystemExit(2)"
+    )
+    for _ in range(4):  # six at once, so that they disturb each other
+        running = [subprocess.Popen([sys.executable, "-c", ending]) for _ in range(6)]
+        assert [one.wait() for one in running] == [2] * 6

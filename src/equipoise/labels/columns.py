@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._checks import DataError
-from equipoise.labels.table import TableSource, _damaged, _diagnosed, _open_bytes, _parquet_file
+from equipoise.labels.table import TableSource, _checked_quotes, _damaged, _diagnosed, _parquet_file, _parsed
 
 if TYPE_CHECKING:
     import pyarrow
 
-_BLOCK = 1 << 22  # bytes parsed at once
 _ROWS = 1 << 17
 
 
@@ -119,23 +118,17 @@ def _text_batches(source: TableSource, wanted: _Wanted) -> Iterable[pyarrow.Reco
     import pyarrow.csv as pa_csv
 
     types = dict.fromkeys(wanted.numbers, pa.float64()) | dict.fromkeys(wanted.words, pa.string())
-    stream = _open_bytes(source.path, source.compression)
+    convert = pa_csv.ConvertOptions(
+        include_columns=wanted.all, column_types=types, strings_can_be_null=False, null_values=[""]
+    )
+    quotes = _checked_quotes(source)
     try:
-        yield from pa_csv.open_csv(
-            pa.PythonFile(stream, mode="r"),
-            read_options=pa_csv.ReadOptions(block_size=_BLOCK),
-            parse_options=pa_csv.ParseOptions(delimiter=source.delimiter, newlines_in_values=True),
-            convert_options=pa_csv.ConvertOptions(
-                include_columns=wanted.all, column_types=types, strings_can_be_null=False, null_values=[""]
-            ),
-        )
-    except (pa.ArrowException, OSError, UnicodeDecodeError, DataError) as error:
-        if stream.error is None and "conversion error" in str(error):
+        yield from _parsed(source, convert)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        if "conversion error" in str(error):
             raise _NotNumbers from error
-        raise stream.error or _diagnosed(source) or _damaged(source.name, error) from error
-    finally:
-        stream.close()
-    if stream.quotes % 2 and (fault := _diagnosed(source)):
+        raise _diagnosed(source) or _damaged(source.name, error) from error
+    if quotes % 2 and (fault := _diagnosed(source)):
         raise fault
 
 

@@ -206,7 +206,7 @@ def _first_bytes(path: Path) -> bytes:
 
 
 class _CheckedBytes:
-    """Hands the decompressed bytes on unchanged, and notices what the parser would pass over in silence.
+    """Reads the decompressed bytes, and notices what the parser would pass over in silence.
 
     pyarrow does not look at columns nobody asked for, so a file in Latin-1 would pass by luck; and it takes a quote
     that is never closed for one long cell.
@@ -280,10 +280,14 @@ def _damaged(name: str, error: Exception) -> DataError:
 
 
 def _open_bytes(path: Path, compression: str | None) -> _CheckedBytes:
+    return _CheckedBytes(_open_raw(path, compression), path.name)
+
+
+def _open_raw(path: Path, compression: str | None) -> Any:
     import pyarrow as pa
 
     raw = pa.OSFile(str(path), "rb")
-    return _CheckedBytes(pa.CompressedInputStream(raw, compression) if compression else raw, path.name)
+    return pa.CompressedInputStream(raw, compression) if compression else raw
 
 
 def _text_source(path: Path, compression: str | None) -> TableSource:
@@ -330,26 +334,49 @@ def _text_batches(source: TableSource, encoded: Sequence[str], plain: Sequence[s
 
     dictionary = pa.dictionary(pa.int32(), pa.string())
     types = dict.fromkeys(plain, pa.string()) | dict.fromkeys(encoded, dictionary)
-    stream = _open_bytes(source.path, source.compression)
     convert = pa_csv.ConvertOptions(
         include_columns=list(types), column_types=types, strings_can_be_null=False, null_values=[]
     )
-    parse = pa_csv.ParseOptions(delimiter=source.delimiter, newlines_in_values=True)
+    quotes = _checked_quotes(source)
     try:
-        reader = pa_csv.open_csv(
-            pa.PythonFile(stream, mode="r"),
-            read_options=pa_csv.ReadOptions(block_size=_BLOCK),
-            parse_options=parse,
-            convert_options=convert,
-        )
-        for batch in reader:
+        for batch in _parsed(source, convert):
             yield [batch.column(name) for name in (*encoded, *plain)]
-    except (pa.ArrowException, OSError, UnicodeDecodeError, DataError) as error:
-        raise stream.error or _diagnosed(source) or _damaged(source.name, error) from error
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise _diagnosed(source) or _damaged(source.name, error) from error
+    if quotes % 2 and (fault := _diagnosed(source)):
+        raise fault
+
+
+def _parsed(source: TableSource, convert: Any) -> Iterator[pyarrow.RecordBatch]:
+    """Yield the batches of a text file that `_checked_quotes` has read before.
+
+    The parser reads ahead in threads of its own, which may still be busy when an error ends the program. A Python
+    file would be called, and its blocks freed, from there; that aborts an interpreter that is being shut down. So it
+    is given a file that is none of Python's.
+    """
+    import pyarrow.csv as pa_csv
+
+    return pa_csv.open_csv(
+        _open_raw(source.path, source.compression),
+        read_options=pa_csv.ReadOptions(block_size=_BLOCK),
+        parse_options=pa_csv.ParseOptions(delimiter=source.delimiter, newlines_in_values=True),
+        convert_options=convert,
+    )
+
+
+def _checked_quotes(source: TableSource) -> int:
+    """Return how many quotes a text file has, all of it read and found to be UTF-8.
+
+    Raises:
+        DataError: it is not, or does not unpack.
+    """
+    stream = _open_bytes(source.path, source.compression)
+    try:
+        while stream.read(_BLOCK):
+            pass
     finally:
         stream.close()
-    if stream.quotes % 2 and (fault := _diagnosed(source)):
-        raise fault
+    return stream.quotes
 
 
 def _diagnosed(source: TableSource) -> DataError | None:
