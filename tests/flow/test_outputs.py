@@ -54,6 +54,6 @@ def test_the_file_that_is_read_and_a_folder_are_never_replaced(
     for out in (source, tmp_path / "link.csv"):
         said = command(*arguments, "--out", out, "--overwrite")
         assert said.code == 2
-        assert "is the file that is read. Choose another name." in said.error
+        assert "is a file that is read. Choose another name." in said.error
         assert source.read_bytes() == before
     assert "is a folder. Give the name of a file." in command(*arguments, "--out", tmp_path, "--overwrite").error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,7 +29,15 @@ PlotOption = Annotated[
 ]
 
 
-def check_figure(figure: Path | None, plot: str | None, overwrite: bool, *, source: Path, out: Path | None) -> None:
+def check_figure(
+    figure: Path | None,
+    plot: str | None,
+    overwrite: bool,
+    *,
+    source: Path | Iterable[Path | None],
+    out: Path | None,
+    rule_out: Path | None = None,
+) -> None:
     """Raise `ArgumentError` when the figure cannot be drawn or written, before any work is done."""
     if plot is not None:
         check_one_of(plot, PLOTS, argument="--plot", function="this command")
@@ -38,9 +47,8 @@ def check_figure(figure: Path | None, plot: str | None, overwrite: bool, *, sour
         return
     if figure.suffix.casefold() != ".png":
         raise ArgumentError(f"--figure {figure}: figures are written as PNG. Choose a name that ends in .png.")
-    if out is not None and out.absolute() == figure.absolute():
-        raise ArgumentError(f"--figure and --out are both {figure}. Give two names.")
-    check_free(figure, overwrite, source=source, flag="--figure")
+    others = {"--out": out, "--rule-out": rule_out}
+    check_free(figure, overwrite, source=source, flag="--figure", others=others)
 
 
 def draw_scores(path: Path, scores: Scores, rule: DecisionRule | None, plot: str | None, *, usual: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -47,7 +47,7 @@ TargetOption = Annotated[
     str, typer.Option("--target", help="uniform, natural, or a JSON file: class to share, or {prevalence: {...}}.")
 ]
 StrengthOption = Annotated[float, typer.Option("--strength", help="From 0, natural, to 1, the target.")]
-SeedOption = Annotated[int, typer.Option("--seed", help="Seed of every random choice.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random choice.")]
 OutOption = Annotated[Path | None, typer.Option("--out", help="Where to write the result.")]
 OverwriteOption = Annotated[
     bool, typer.Option("--overwrite", help="Replace what --out or --figure names if it exists.")
@@ -63,23 +63,49 @@ def columns(text: str | None) -> list[str] | None:
     return [name.replace("\0", ",").strip() for name in marked.split(",") if name.strip()]
 
 
-def check_free(out: Path | None, overwrite: bool, *, source: Path | None = None, flag: str = "--out") -> None:
-    """Raise `ArgumentError` when `out` exists and may not be replaced, before any work is done.
+def check_free(
+    out: Path | None,
+    overwrite: bool,
+    *,
+    source: Path | Iterable[Path | None] | None = None,
+    flag: str = "--out",
+    others: Mapping[str, Path | None] | None = None,
+) -> None:
+    """Raise `ArgumentError` when `out` may not be written, before any work is done.
 
     Args:
         out: the file to be written.
         overwrite: whether it may be replaced.
-        source: the file that is read: it is never replaced.
+        source: the files and run folders that are read: neither they nor what a run folder holds are ever replaced.
         flag: the flag that names `out`, for the message.
+        others: the other files to be written, by their flags: no two may be the same.
     """
-    if out is None or not os.path.lexists(out):
+    if out is None:
+        return
+    for name, other in (others or {}).items():
+        if other is not None and os.path.realpath(other) == os.path.realpath(out):
+            raise ArgumentError(f"{flag} and {name} are both {out}. Give two names.")
+    if not os.path.lexists(out):
         return
     if out.is_dir():
         raise ArgumentError(f"{flag} {out} is a folder. Give the name of a file.")
-    if source is not None and out.exists() and source.exists() and out.samefile(source):
-        raise ArgumentError(f"{flag} {out} is the file that is read. Choose another name.")
+    sources = (source,) if isinstance(source, Path) else source or ()
+    if out.exists() and any(out.samefile(one) for path in sources if path is not None for one in _files_read(path)):
+        raise ArgumentError(f"{flag} {out} is a file that is read. Choose another name.")
     if not overwrite:
         raise ArgumentError(f"{flag} {out} exists. Choose another name, or add --overwrite to replace it.")
+
+
+def _files_read(path: Path) -> list[Path]:
+    """Return the files behind something that is read: itself, or of a run folder all that the run wrote."""
+    if not path.is_dir():
+        return [path] if path.exists() else []
+    names = ["run.json", "recipe.yaml", "decision.json", "DONE"]
+    if (path / "DONE").is_file():
+        from equipoise._files import read_json
+
+        names += read_json(path / "DONE").get("files", {})
+    return [one for one in (*(path / name for name in names), *path.glob("scores/*")) if one.exists()]
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -14,8 +14,8 @@ from equipoise.scores import Scores, read_scores
 ScoresArgument = Annotated[
     Path,
     typer.Argument(
-        help="A run folder, or a CSV, TSV or Parquet file with columns id, group, y_<class> and p_<class> "
-        "(probabilities) or z_<class> (logits); other columns are named with --labels, --scores and --kind.",
+        help="A run folder, or a CSV, TSV or Parquet file with columns id, group, y_CLASS and p_CLASS "
+        "(probabilities) or z_CLASS (logits); other columns are named with --labels, --scores and --kind.",
         show_default=False,
     ),
 ]
@@ -40,12 +40,12 @@ ScoreLabelsOption = Annotated[
     typer.Option(
         "--labels", "--label",
         help="Label columns, comma-separated: one per score column, or the one that holds the name of the class. "
-        'Default: y_<class>, or y. "none": the labels are unknown.',
+        'Default: y_CLASS, or y. "none": the labels are unknown.',
     ),
 ]  # fmt: skip
 ScoreValuesOption = Annotated[
     str | None,
-    typer.Option("--scores", "--score", help="Score columns, comma-separated. Default: all p_<class> or z_<class>."),
+    typer.Option("--scores", "--score", help="Score columns, comma-separated. Default: all p_CLASS or z_CLASS."),
 ]
 KindOption = Annotated[
     str | None,

@@ -72,9 +72,9 @@ def compare(
 ) -> None:
     """Compare two models on the same rows: the difference with its interval, p-value, and one sentence to quote."""
     paths = [[Path(one) for one in columns(text) or []] for text in (a, b)]
-    for path in (*paths[0], *paths[1]):
-        check_free(out, overwrite, source=path)
-        check_figure(figure, None, overwrite, source=path, out=out)
+    read = [*paths[0], *paths[1], *_files(rule_a), *_files(rule_b)]
+    check_free(out, overwrite, source=read)
+    check_figure(figure, None, overwrite, source=read, out=out)
     how: dict[str, Any] = {
         "role": role, "usual": "test", "task": task, "ids": ids, "groups": groups, "labels": labels, "values": values,
         "kind": kind, "positive": positive, "classes": classes,
@@ -86,13 +86,13 @@ def compare(
         found[0], found[1], metric, rule_a=rules[0], rule_b=rules[1], names=called, margin=margin,
         replicates=replicates, level=level, seed=seed,
     )  # fmt: skip
-    if out is not None:
-        write_json(out, result.to_dict())
     if figure is not None:
         from equipoise.report import plot_comparison
         from equipoise.report._style import write_figure
 
         write_figure(plot_comparison(result), figure)
+    if out is not None:
+        write_json(out, result.to_dict())
     if json:
         print_json(result.to_dict())
         return
@@ -113,8 +113,12 @@ def _names(names: str | None, given: tuple[str, str]) -> tuple[str, str]:
     return parts[0], parts[1]
 
 
+def _files(given: str | None) -> list[Path]:
+    return [Path(one) for one in columns(given) or []]
+
+
 def _rules(paths: list[Path], scores: list[Scores], given: str | None) -> list[DecisionRule] | DecisionRule | None:
-    files = [Path(one) for one in columns(given) or []]
+    files = _files(given)
     if not files and all((path / "decision.json").exists() for path in paths):
         files = [path / "decision.json" for path in paths]
     if not files:

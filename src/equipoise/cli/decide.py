@@ -83,10 +83,10 @@ def decide(
     if scores.is_dir() and (scores / "decision.json").exists():
         shift = read_rule(scores / "decision.json").log_odds_shift
     rule = fit_decision(found, maximize, log_odds_shift=shift, empty=empty, method=method, calibrate=calibrate)
+    if figure is not None:  # first: what cannot be drawn is refused with nothing written
+        draw_scores(figure, found, rule, plot, usual="thresholds")
     if out is not None:
         write_rule(rule, out)
-    if figure is not None:
-        draw_scores(figure, found, rule, plot, usual="thresholds")
     if json:
         print_json(rule.to_dict())
         return

@@ -79,8 +79,9 @@ def evaluate(
     json: JsonOption = False,
 ) -> None:
     """Judge scores with a decision rule: every metric with its interval, support and what could not be evaluated."""
-    check_free(out, overwrite, source=scores)
-    check_figure(figure, plot, overwrite, source=scores, out=out)
+    read = (scores, rule, by_table)
+    check_free(out, overwrite, source=read)
+    check_figure(figure, plot, overwrite, source=read, out=out)
     found = load_scores(
         scores, role=role, usual="test", task=task, ids=ids, groups=groups, labels=labels, values=values,
         kind=kind, positive=positive, classes=classes,
@@ -88,10 +89,10 @@ def evaluate(
     chosen = _rule(scores, rule, threshold, found)
     names = None if by is None else subgroup_names(scores, found, by, by_table, ids)
     table = _judged(found, chosen, by, names, replicates=replicates, level=level, seed=seed)
+    if figure is not None:  # first: what cannot be drawn is refused with nothing written
+        draw_scores(figure, found, chosen, plot, usual="precision_recall")
     if out is not None:
         write_json(out, table.to_dict())
-    if figure is not None:
-        draw_scores(figure, found, chosen, plot, usual="precision_recall")
     if json:
         print_json(table.to_dict())
         return

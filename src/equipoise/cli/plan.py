@@ -95,10 +95,10 @@ def plan(  # every flag is an argument
         print_json(_summary(made, shown))
     else:
         _print(made, shown if frontier else None, found)
-    if out is not None:
-        _write(out, made, found)
     if figure is not None:
         _draw(figure, shown)
+    if out is not None:
+        _write(out, made, found)
     if not json:
         for path in filter(None, (out, figure)):
             console().print(f"Wrote {path}.")
@@ -107,9 +107,8 @@ def plan(  # every flag is an argument
 def _check_files(out: Path | None, figure: Path | None, overwrite: bool, *, sources: tuple[Path, ...]) -> None:
     if out is not None and out.suffix.casefold() not in (".json", ".csv"):
         raise ArgumentError(f"`--out` must end in .json (the plan) or .csv (a weight a row); got {out}.")
-    for source in sources:
-        check_free(out, overwrite, source=source)
-        check_figure(figure, None, overwrite, source=source, out=out)
+    check_free(out, overwrite, source=sources)
+    check_figure(figure, None, overwrite, source=sources, out=out)
 
 
 def _number(text: str | None, flag: str, word: str) -> Any:

@@ -30,7 +30,7 @@ def predict(
     """
     if out is not None and out.suffix not in (".csv", ".parquet"):
         raise ArgumentError(f"--out must end in .csv or .parquet; got {out.name}.")
-    check_free(out, overwrite, source=table)
+    check_free(out, overwrite, source=(table, run))
     from equipoise.training import predict as apply_run
 
     found = apply_run(run, table)

@@ -79,7 +79,7 @@ def preflight(  # every flag is an argument
 
     Without --indices the sampler of this library is judged; with it, row numbers that any other sampler drew.
     """
-    check_figure(figure, None, overwrite, source=table, out=None)
+    check_figure(figure, None, overwrite, source=(table, plan, *(indices or ())), out=None)
     from equipoise.balance import preflight as judge
     from equipoise.labels import read_labels
 

@@ -115,9 +115,10 @@ def prevalence(
     """
     from equipoise.decision.prevalence import prevalence_table
 
-    check_free(out, overwrite, source=scores)
-    check_free(rule_out, overwrite, source=scores, flag="--rule-out")
-    check_figure(figure, None, overwrite, source=scores, out=out)
+    read = (scores, rule, unlabelled, refit)
+    check_free(out, overwrite, source=read)
+    check_free(rule_out, overwrite, source=read, flag="--rule-out", others={"--out": out})
+    check_figure(figure, None, overwrite, source=read, out=out, rule_out=rule_out)
     shares = parse_shares(at)
     columns = _Columns(ids, groups, labels, values, kind, positive, classes)
     found = columns.load(scores, role, "test", task)
@@ -135,12 +136,13 @@ def prevalence(
     if rule_out is not None:
         again = _refit_scores(refit, scores, rule, columns)
         moved = chosen.at_prevalence(_target(shares, estimate, found), scores=again, reference=_own(chosen, table))
-        write_rule(moved, rule_out)
     result = _result(table, estimate, moved)
-    if out is not None:
-        write_json(out, result)
     if figure is not None:
         _draw(figure, prevalence_table(found, chosen, _grid(table), **dataclasses.asdict(draws)), estimate)
+    if moved is not None and rule_out is not None:
+        write_rule(moved, rule_out)
+    if out is not None:
+        write_json(out, result)
     if json:
         print_json(result)
         return

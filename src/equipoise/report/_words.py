@@ -9,9 +9,20 @@ from typing import TYPE_CHECKING
 from equipoise.balance._words import one_in
 
 if TYPE_CHECKING:
+    from equipoise.decision import DecisionRule
     from equipoise.evidence import MetricRow, MetricTable
 
-__all__ = ["THRESHOLD_FREE", "figure_cell", "joined", "metric_name", "one_in", "percent", "rule_cells", "rule_names"]
+__all__ = [
+    "THRESHOLD_FREE",
+    "figure_cell",
+    "joined",
+    "metric_name",
+    "no_thresholds",
+    "one_in",
+    "percent",
+    "rule_cells",
+    "rule_names",
+]
 
 THRESHOLD_FREE = ("auc", "ap", "brier", "log_loss")  # the same whatever the rule
 _WRITTEN = {"f1": "F1", "auc": "AUC", "ap": "AP", "mcc": "MCC", "qwk": "QWK", "mae": "MAE"}
@@ -28,6 +39,16 @@ def metric_name(name: str) -> str:
         if name.startswith(f"{average}_"):
             return f"{average}-{metric_name(name.removeprefix(f'{average}_'))}"
     return _WRITTEN.get(name, name.replace("_", " "))
+
+
+def no_thresholds(function: str, rule: DecisionRule) -> str:
+    """Return why a figure over thresholds cannot be drawn of a rule for exclusive classes, and what can."""
+    takes = "cuts the expected grade" if rule.cut_points is not None else "takes the most likely class"
+    takes += "" if rule.class_offsets is None else " after offsets"
+    return (
+        f"{function} needs a rule with a threshold for each class; this one {takes}. Draw precision_recall, roc or "
+        "reliability instead (command line: --plot roc)."
+    )
 
 
 def percent(share: float) -> str:

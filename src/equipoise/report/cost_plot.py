@@ -23,7 +23,7 @@ from equipoise.report._style import (
     set_heading,
     thinned,
 )
-from equipoise.report._words import metric_name
+from equipoise.report._words import metric_name, no_thresholds
 from equipoise.report.curve_plots import interval_of, threshold_words
 
 if TYPE_CHECKING:
@@ -51,9 +51,9 @@ def plot_cost(scores: Scores, rule: DecisionRule, maximize: str | None = None) -
     Raises:
         ArgumentError: the rule has no thresholds, or its objective is no figure of one class and none is given.
     """
-    objective = _objective(rule, maximize)
     if rule.thresholds is None:
-        raise ArgumentError("plot_cost needs a rule with thresholds; this one takes the most likely class.")
+        raise ArgumentError(no_thresholds("plot_cost", rule))
+    objective = _objective(rule, maximize)
     natural = rule.apply(scores).scores
     truth, probabilities = natural.table(), natural.probability_table()
     chosen = rarest(np.nansum(truth, axis=0), MOST_CLASSES)
@@ -74,7 +74,7 @@ def _objective(rule: DecisionRule, maximize: str | None) -> Objective:
     if maximize is None and rule.maximize in ("fixed", "argmax"):
         raise ArgumentError(
             f"plot_cost needs an objective, and a rule that is {rule.maximize} has none. Pass maximize=, such as "
-            '"cost:1:10".'
+            '"cost:1:10" (command line: give a rule that equipoise decide fitted with --maximize).'
         )
     return parse_objective(rule.maximize if maximize is None else maximize, function="plot_cost")
 

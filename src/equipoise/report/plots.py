@@ -14,6 +14,7 @@ from equipoise._checks import ArgumentError
 from equipoise.metrics import operating_points
 from equipoise.report import _panels as panels
 from equipoise.report._style import MOST_CLASSES, class_grid, house_style, new_figure, set_heading
+from equipoise.report._words import no_thresholds
 from equipoise.report.curve_plots import interval_of
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def plot_thresholds(scores: Scores, rule: DecisionRule) -> Figure:
         ArgumentError: the rule has no thresholds: one-of-many tasks take the most likely class.
     """
     if rule.thresholds is None:
-        raise ArgumentError("plot_thresholds needs a rule with thresholds; this one takes the most likely class.")
+        raise ArgumentError(no_thresholds("plot_thresholds", rule))
     natural = rule.apply(scores).scores
     truth, probabilities = natural.table(), natural.probability_table()
     chosen = panels.rarest(np.nansum(truth, axis=0), MOST_CLASSES)
