@@ -115,10 +115,7 @@ def prevalence(
     """
     from equipoise.decision.prevalence import prevalence_table
 
-    read = (scores, rule, unlabelled, refit)
-    check_free(out, overwrite, source=read)
-    check_free(rule_out, overwrite, source=read, flag="--rule-out", others={"--out": out})
-    check_figure(figure, None, overwrite, source=read, out=out, rule_out=rule_out)
+    _check_files((scores, rule, unlabelled, refit), out, rule_out, figure, overwrite)
     shares = parse_shares(at)
     columns = _Columns(ids, groups, labels, values, kind, positive, classes)
     found = columns.load(scores, role, "test", task)
@@ -150,6 +147,14 @@ def prevalence(
     said = () if moved is None else moved.notes[len(chosen.notes) :]
     for line in (*said, *(f"Written to {path}." for path in (rule_out, out, figure) if path is not None)):
         console().print(line)
+
+
+def _check_files(
+    read: tuple[Path | None, ...], out: Path | None, rule_out: Path | None, figure: Path | None, overwrite: bool
+) -> None:
+    check_free(out, overwrite, source=read)
+    check_free(rule_out, overwrite, source=read, flag="--rule-out", others={"--out": out})
+    check_figure(figure, None, overwrite, source=read, out=out, rule_out=rule_out)
 
 
 @dataclasses.dataclass(frozen=True)
