@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from equipoise._checks import ArgumentError
+from equipoise._checks import ArgumentError, DataError
 from equipoise.cli import COMMANDS, app
 from equipoise.scores import Scores, write_scores
 
@@ -127,3 +127,20 @@ def test_help_names_the_columns_of_scores(command):
     shown = "".join(one for one in run(command, "--help").output if one.isalnum() or one == "_")
     for name in ("y_CLASS", "p_CLASS", "z_CLASS"):
         assert name in shown, name
+
+
+def test_a_class_without_a_negative_is_said_to_be_always_predicted(folder):
+    (folder / "all.csv").write_text("id,y_a,p_a\n" + "".join(f"{row},1,0.{row + 1}\n" for row in range(9)))
+    flags = ("all.csv", "--groups", "none", "--role", "validation")
+    with pytest.raises(DataError, match='no negative .* accept that it is always predicted with empty="never"'):
+        run("decide", *flags)
+    assert "a has no known negative in the validation role: it is always predicted." in run(
+        "decide", *flags, "--empty", "never"
+    ).output.replace("\n", " ")
+
+
+def test_a_target_of_a_class_without_positives_in_a_replicate_raises_no_warning(folder, recwarn):
+    (folder / "zeros.csv").write_text("id,y_a,p_a\n" + "".join(f"{row},{int(row < 5)},0\n" for row in range(10)))
+    flags = ("--role", "validation", "--groups", "none", "--method", "shrunk", "--maximize", "recall>=0.9")
+    run("decide", "zeros.csv", *flags)
+    assert [str(one.message) for one in recwarn if issubclass(one.category, RuntimeWarning)] == []

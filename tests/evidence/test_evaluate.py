@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -306,3 +307,21 @@ def test_many_negatives_between_and_tied_with_few_positives():
         expected = measure(_repeated(scores, counts[:, replicate])).per_class
         for name in ("auc", "ap"):
             np.testing.assert_allclose(drawn.per_class[name][replicate], expected[name], rtol=1e-12)
+
+
+def test_the_note_on_few_cases_counts_what_the_figure_rests_on():
+    random = np.random.default_rng(0)
+    labels = np.zeros(100)
+    labels[:2] = 1.0
+    scores = Scores(
+        labels=labels, values=random.random(100), kind="probabilities", ids=[str(row) for row in range(100)],
+        role="test", classes=["a"],
+    )  # fmt: skip
+    table = evaluate(scores, fixed_rule(scores, 0.5), replicates=200)
+    for metric in ("specificity", "brier", "log_loss"):
+        assert "rests on" not in table.row(metric, "a").note, metric
+    for metric in ("recall", "auc", "f1"):
+        assert "rests on 2 cases: fewer than 10" in table.row(metric, "a").note, metric
+    labels[1] = 0.0
+    alone = evaluate(dataclasses.replace(scores, labels=labels), replicates=200)
+    assert "rests on 1 case: fewer than 10" in alone.row("auc", "a").note

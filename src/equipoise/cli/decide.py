@@ -61,7 +61,12 @@ def decide(
     positive: ScorePositiveOption = None,
     classes: ScoreClassesOption = None,
     empty: Annotated[
-        str, typer.Option("--empty", help="A class without a positive: error, or never (predict it never).")
+        str,
+        typer.Option(
+            "--empty",
+            help="A class without a positive or a negative: error, or never (stop for none: a class without a "
+            "positive is never predicted, one without a negative always).",
+        ),
     ] = "error",
     figure: FigureOption = None,
     plot: PlotOption = None,

@@ -189,11 +189,11 @@ def _check_evaluable(scores: Scores, ranked: Sequence[RankedClass], empty: str) 
         return
     for name, one in zip(scores.classes, ranked, strict=True):
         if not one.positives * one.negatives > 0:
-            missing = "positive" if one.positives == 0 else "negative"
+            missing, said = ("positive", "never") if one.positives == 0 else ("negative", "always")
             raise DataError(
                 f'class "{name}": no {missing} among the {one.positives + one.negatives:.0f} known labels of the '
                 "validation role, so no threshold can be fitted. Leave the class out, put some of its cases into the "
-                'validation role, or accept that it is never predicted with empty="never" (command line: '
+                f'validation role, or accept that it is {said} predicted with empty="never" (command line: '
                 "--empty never)."
             )
 

@@ -99,7 +99,7 @@ class Objective:
         aim = self.parameters[0]
         if self.name == "alarms":
             return np.where(figure <= aim + _REACHED, figure, aim - figure)
-        recall, precision = hits / positives, _share(hits, hits + alarms)
+        recall, precision = _share(hits, positives), _share(hits, hits + alarms)
         reached, wanted = (recall, precision) if self.name == "recall>=" else (precision, recall)
         return np.where(reached >= aim - _REACHED, wanted, reached - aim)
 
@@ -110,7 +110,8 @@ class Objective:
             return np.asarray(_FIGURES[self.name](*counts, *self.parameters))
 
 
-def _share(part: Floats, whole: Floats) -> Floats:
+def _share(part: Floats, whole: Any) -> Floats:
+    whole = np.asarray(whole, dtype=np.float64)
     return np.asarray(
         np.divide(part, whole, out=np.zeros(np.broadcast_shapes(part.shape, whole.shape)), where=whole > 0)
     )

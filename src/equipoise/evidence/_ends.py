@@ -29,6 +29,7 @@ _COUNTED = ("f1", "precision", "recall", "specificity", "accuracy")
 _LOSSES = ("brier", "log_loss", "loss", "mae")
 _LARGEST_LOG = 700.0  # whose exponential is still a number
 _SIGNED = ("mcc", "qwk", "linear_kappa")  # in [-1, 1]
+_OF_ALL = ("accuracy", "brier", "log_loss", "loss", "mae")  # rest on every case, whatever its label
 _NONE = (math.nan, math.nan)
 
 
@@ -52,6 +53,17 @@ class Cases:
     def fewer(self) -> NDArray[np.int64]:
         """The fewer of the two, of each class: what a figure that needs both rests on."""
         return np.minimum(self.positives, self.negatives)
+
+    def behind(self, metric: str, place: int) -> int:
+        """Return how many cases a figure of one class rests on.
+
+        Specificity rests on the negatives, recall on the positives; accuracy, Brier score and log loss on all cases;
+        every other figure on the fewer of positives and negatives.
+        """
+        if metric in _OF_ALL:
+            return self.clusters
+        alone = {"specificity": self.negatives, "recall": self.positives}
+        return int(alone.get(metric, self.fewer)[place])
 
 
 def count_cases(scores: Scores) -> Cases:

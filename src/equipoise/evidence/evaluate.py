@@ -226,8 +226,9 @@ class _RowBuilder:
             return float("nan"), float("nan"), reason
         low, high = self._ends(value, usable, name, place)
         notes = [f"{skipped:,} of {len(drawn):,} replicates left out"] if skipped else []
-        if place is not None and self.cases.fewer[place] < FEW_CASES and self.interval != "percentile":
-            notes.append(f"rests on {self.cases.fewer[place]} cases: {_SHORT}")
+        few = FEW_CASES if place is None else self.cases.behind(name, place)
+        if few < FEW_CASES and self.interval != "percentile":
+            notes.append(f"rests on {few} case{'' if few == 1 else 's'}: {_SHORT}")
         return low, high, "; ".join(notes)
 
     def _ends(self, value: float, drawn: Floats, name: str, place: int | None) -> tuple[float, float]:
