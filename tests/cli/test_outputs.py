@@ -144,3 +144,14 @@ def test_a_target_of_a_class_without_positives_in_a_replicate_raises_no_warning(
     flags = ("--role", "validation", "--groups", "none", "--method", "shrunk", "--maximize", "recall>=0.9")
     run("decide", "zeros.csv", *flags)
     assert [str(one.message) for one in recwarn if issubclass(one.category, RuntimeWarning)] == []
+
+
+def test_logits_near_the_largest_number_are_calibrated_without_a_warning(folder, recwarn):
+    random = np.random.default_rng(0)
+    lines = [
+        f"{row},{int(row % 5 == 0)},{value}"
+        for row, value in enumerate(random.normal(0, 5e307, 60).clip(-1.7e308, 1.7e308))
+    ]
+    (folder / "huge.csv").write_text("id,y_a,z_a\n" + "\n".join(lines) + "\n")
+    run("decide", "huge.csv", "--role", "validation", "--groups", "none", "--calibrate", "platt", "--method", "shrunk")
+    assert [str(one.message) for one in recwarn if issubclass(one.category, RuntimeWarning)] == []

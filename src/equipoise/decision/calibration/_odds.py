@@ -9,12 +9,14 @@ from equipoise.scores import Scores
 from equipoise.scores.record import logit, sigmoid, softmax
 
 SMALLEST = float(np.finfo(np.float64).eps)  # probabilities are kept this far from 0 and 1, as in `log_loss`
+_LARGEST = 1e100
 
 
 def finite_odds(scores: Scores) -> Floats:
     """Return log-odds (for exclusive classes log-probabilities) that are finite, shape (rows, classes).
 
-    Probabilities of 0 and 1 are taken as 2**-52 and 1 - 2**-52; logits stay as they are.
+    Probabilities of 0 and 1 are taken as 2**-52 and 1 - 2**-52; logits stay as they are,
+    but none is beyond 1e100 either way, so that their squares are numbers.
     """
     if scores.exclusive:
         logits = scores.log_values()
@@ -22,7 +24,7 @@ def finite_odds(scores: Scores) -> Floats:
             logits = np.maximum(logits, np.log(SMALLEST))
         return log_softmax(logits)
     if scores.kind == "logits":
-        return scores.value_table()
+        return np.asarray(np.clip(scores.value_table(), -_LARGEST, _LARGEST))
     return logit(np.clip(scores.value_table(), SMALLEST, 1.0 - SMALLEST))
 
 
