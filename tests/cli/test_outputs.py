@@ -155,3 +155,11 @@ def test_logits_near_the_largest_number_are_calibrated_without_a_warning(folder,
     (folder / "huge.csv").write_text("id,y_a,z_a\n" + "\n".join(lines) + "\n")
     run("decide", "huge.csv", "--role", "validation", "--groups", "none", "--calibrate", "platt", "--method", "shrunk")
     assert [str(one.message) for one in recwarn if issubclass(one.category, RuntimeWarning)] == []
+
+
+def test_probabilities_next_to_nothing_leave_the_figure_its_room(folder, recwarn):
+    lines = [f"{row},{int(row % 3 == 0)},{3.0 if row % 10 == 0 else -200.0}" for row in range(60)]
+    (folder / "low.csv").write_text("id,y_a,z_a\n" + "\n".join(lines) + "\n")
+    flags = ("--role", "test", "--groups", "none", "--replicates", 0, "--plot", "reliability", "--figure", "x.png")
+    run("evaluate", "low.csv", *flags)
+    assert [str(one.message) for one in recwarn if "constrained_layout" in str(one.message)] == []

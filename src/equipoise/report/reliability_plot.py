@@ -82,6 +82,7 @@ def _draw_bins(axes: Axes, predicted: Floats, observed: Floats, low: Floats, hig
     shows = observed > 0
     floor = 0.5 * float(min(predicted.min(initial=1.0), observed[shows].min(initial=1.0)))
     floor = 10 ** math.floor(math.log10(max(floor, _LOWEST)))
+    predicted = np.maximum(predicted, floor)  # marks are not clipped: far outside they leave no room for the axes
     axes.plot([floor, 1], [floor, 1], color=GREY, linewidth=1.0, linestyle=(0, (4, 2)), label="means what it says")
     axes.vlines(predicted, np.maximum(low, floor), high, color=BLUE, alpha=0.4, linewidth=2.2)
     axes.plot(predicted[shows], observed[shows], "o", color=BLUE, markersize=6, label="observed", clip_on=False)
