@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -12,6 +13,7 @@ from equipoise._arrays import Floats
 from equipoise.decision import shrinkage
 from equipoise.decision.joint import joint_worths
 from equipoise.decision.objectives import Objective
+from equipoise.decision.refit import AlarmColumn, Column
 from equipoise.decision.resampling import FOLDS, Bins, Counts, Groups
 from equipoise.decision.thresholds import (
     ALWAYS,
@@ -19,15 +21,16 @@ from equipoise.decision.thresholds import (
     alarm_threshold,
     choose_cut,
     count_at_cuts,
-    midway,
 )
 from equipoise.metrics.ranking import RankedClass
-from equipoise.scores.record import logit
 
 REPLICATES = 100
 _MOST_SEARCHES = 20_000  # classes times replicates
 _LARGE = 20_000  # rows from which five folds are as good as ten
 _STEP = 0.5  # log-odds beyond the last score at which "never" and "always" are put when thresholds are averaged
+
+# Thresholds for weights of rows, NaN without positives or negatives, and the cuts that are equally good for each class.
+Search = Callable[[Floats], tuple[Floats, list[NDArray[np.int64] | None]]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -57,6 +60,11 @@ class YesNo:
     def positives(self) -> Floats:
         """Number of positives of each class, shape (classes,)."""
         return np.array([one.positives for one in self.ranked])
+
+    @functools.cached_property
+    def reweighted(self) -> Search:
+        """The same search on reweighted rows."""
+        return _alarm_search(self) if self.objective.name == "alarms" else _search(self)
 
     def search(self) -> Floats:
         """Return the best thresholds on all rows, shape (classes,)."""
@@ -131,8 +139,9 @@ class Fitted:
 def fit_yes_no(problem: YesNo, method: str) -> Fitted:
     """Return thresholds by the exact search, or shrunk (see `decision/shrinkage.py`).
 
-    Interval: 2.5 % and 97.5 % of the thresholds found in 100 bootstrap samples of the groups (fewer for more than 200
-    classes), widened to hold the threshold. It says how far the search moves from sample to sample; as a confidence
+    Interval: 2.5 % and 97.5 % (in log-odds) of the thresholds that the same search finds in 100 bootstrap samples of
+    the groups (fewer for more than 200 classes), for shrunk ones drawn to the plug-in; widened to hold the threshold.
+    It says how far the search moves from sample to sample; as a confidence
     interval it is rough, for a best cut converges more slowly than a mean (Kim and Pollard, Annals of Statistics 1990).
 
     Optimism: the exact search is repeated without each of ten folds of groups in turn, and its thresholds judged on the
@@ -141,15 +150,15 @@ def fit_yes_no(problem: YesNo, method: str) -> Fitted:
     search more.
     """
     shrunk = method == "shrunk" and problem.objective.name != "alarms"
-    odds, drawn = resampled_odds(problem, max(20, min(REPLICATES, _MOST_SEARCHES // problem.count)), keep=shrunk)
-    uncalibrated = np.zeros(problem.count, dtype=bool)
+    drawn = resample(problem, max(20, min(REPLICATES, _MOST_SEARCHES // problem.count)), bag=shrunk)
+    uncalibrated, odds = np.zeros(problem.count, dtype=bool), drawn.own
     if shrunk:
         plug_ins, uncalibrated = _plug_ins(problem)
-        odds = _drawn(odds, plug_ins, uncalibrated, problem.positives)
+        odds, bagged = (_drawn(one, plug_ins, uncalibrated, problem.positives) for one in (drawn.own, drawn.bagged))
         with np.errstate(invalid="ignore"):
-            center = _mean(odds)
+            center = _mean(bagged)
         thresholds = shrinkage.from_log_odds(center)
-        left_out = _judged_without_own_group(problem, odds, center, drawn)
+        left_out = _judged_without_own_group(problem, bagged, center, drawn.held)
     else:
         thresholds = problem.search()
         left_out = _cross_fitted(problem)
@@ -174,40 +183,66 @@ def fit_yes_no(problem: YesNo, method: str) -> Fitted:
     )
 
 
-def resampled_odds(problem: YesNo, replicates: int, *, keep: bool) -> tuple[Floats, NDArray[np.bool_]]:
-    """Return log-odds of the best thresholds in bootstrap samples, and which groups each sample holds.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Resampled:
+    """Log-odds of thresholds found in bootstrap samples, NaN where a sample lacks positives or negatives.
 
-    Of cuts of equal worth the mean is taken.
-
-    Returns:
-        (replicates, classes), NaN where a sample lacks positives or negatives; and (replicates, groups), or no row of
-        it unless `keep`.
+    Args:
+        own: of the thresholds that `fit_threshold` finds in each sample, shape (replicates, classes).
+        bagged: for `shrunk`: the cut of each sample that is best (the mean of those that are equally good), midway to
+            the next lower score of *all* rows. What is averaged need not carry the wider gaps of single samples,
+            which lean downwards: a third of the rows are missing from each. Empty unless asked for.
+        held: which groups each sample holds, shape (replicates, groups); empty unless asked for.
     """
-    odds = np.full((replicates, problem.count), np.nan)
-    held = np.zeros((replicates if keep else 0, problem.groups.count), dtype=bool)
-    search = _alarm_search(problem) if problem.objective.name == "alarms" else _search(problem)
+
+    own: Floats
+    bagged: Floats
+    held: NDArray[np.bool_]
+
+
+def resample(problem: YesNo, replicates: int, *, bag: bool) -> Resampled:
+    """Return what is found in bootstrap samples of groups; `bag` for thresholds that are averaged."""
+    found = np.full((replicates, problem.count), np.nan)
+    bagged = np.full((replicates if bag else 0, problem.count), np.nan)
+    held = np.zeros((replicates if bag else 0, problem.groups.count), dtype=bool)
+    middles = [_middles(one) for one in problem.ranked] if bag else []
     for number, drawn in enumerate(problem.groups.draws(replicates)):
-        odds[number] = search(drawn.astype(np.float64)[problem.groups.member])
-        if keep:
+        found[number], best = problem.reweighted(drawn.astype(np.float64)[problem.groups.member])
+        if bag:
             held[number] = drawn > 0
-    return odds, held
+            bagged[number] = [
+                np.nan if one is None else middle[one].mean() for one, middle in zip(best, middles, strict=True)
+            ]
+    return Resampled(_own_odds(problem, found), bagged, held)
 
 
-def _search(problem: YesNo) -> Callable[[Floats], Floats]:
-    """Return the search of thresholds, as log-odds, for weights of rows."""
+def _own_odds(problem: YesNo, found: Floats) -> Floats:
+    """Return thresholds as log-odds, never and always half a unit beyond the scores."""
+    odds = shrinkage.bounded_log_odds(np.clip(found, 0.0, 1.0))
+    highest = shrinkage.bounded_log_odds(np.array([one.highest for one in problem.ranked]))
+    lowest = shrinkage.bounded_log_odds(np.array([one.lowest for one in problem.ranked]))
+    odds = np.where(found == NEVER, highest + _STEP, odds)
+    return np.where(found == ALWAYS, lowest - _STEP, odds)
+
+
+def _search(problem: YesNo) -> Search:
+    """Return the exact search on reweighted rows, without sorting them again."""
     bins = bin_classes(problem)
-    middles = [_middles(one)[: kept.size + 1] for one, kept in zip(problem.ranked, bins, strict=True)]
+    rows = zip(problem.ranked, bins, problem.truth.T, problem.probabilities.T, strict=True)
+    columns = [Column.of(one, kept, truth, np.ascontiguousarray(values)) for one, kept, truth, values in rows]
 
-    def search(weights: Floats) -> Floats:
+    def search(weights: Floats) -> tuple[Floats, list[NDArray[np.int64] | None]]:
         total = float(weights.sum())
         counts = [one.count(weights, total) for one in bins]
         found = np.full(len(counts), np.nan)
+        best: list[NDArray[np.int64] | None] = [None] * len(counts)
         with np.errstate(invalid="ignore", divide="ignore"):
             worths = cut_worths(problem.objective, counts)
-        for index, (one, worth) in enumerate(zip(counts, worths, strict=True)):
-            if one[2] * one[3] > 0:
-                found[index] = middles[index][worth >= worth.max() - 1e-12].mean()
-        return found
+            for index, (one, worth) in enumerate(zip(counts, worths, strict=True)):
+                if one[2] * one[3] > 0:
+                    best[index] = np.flatnonzero(worth >= worth.max() - 1e-12)
+                    found[index] = columns[index].threshold(weights, one[0], worth)
+        return found, best
 
     return search
 
@@ -231,23 +266,11 @@ def _last_cut(worth: Floats, positives: float) -> int:
     return int(np.flatnonzero(worth >= near)[-1])
 
 
-def _alarm_search(problem: YesNo) -> Callable[[Floats], Floats]:
-    """Return the search of the threshold for a share of rows, among the highest rows, twice as many as asked for."""
-    share, rows = problem.objective.parameters[0], len(problem.truth)
-    kept = min(rows, int(2 * share * rows) + 200)
-    orders = [np.argsort(-np.ascontiguousarray(one), kind="stable")[:kept] for one in problem.probabilities.T]
-    edges = []
-    for order, values, ranked in zip(orders, problem.probabilities.T, problem.ranked, strict=True):
-        odds = shrinkage.bounded_log_odds(values[order])
-        lowest = shrinkage.bounded_log_odds(np.asarray(ranked.lowest)) - 2 * _STEP
-        edges.append(np.concatenate(([odds[0] + 2 * _STEP], odds, [lowest if kept == rows else odds[-1]])))
-
-    def search(weights: Floats) -> Floats:
-        most = share * float(weights.sum()) * (1 + 1e-12)
-        places = [int(np.searchsorted(np.cumsum(weights[order]), most, side="right")) for order in orders]
-        return np.array([edge[place : place + 2].mean() for edge, place in zip(edges, places, strict=True)])
-
-    return search
+def _alarm_search(problem: YesNo) -> Search:
+    """Return the search of the threshold for a share of rows on reweighted rows."""
+    share = problem.objective.parameters[0]
+    columns = [AlarmColumn.of(np.ascontiguousarray(values), share) for values in problem.probabilities.T]
+    return lambda weights: (np.array([one.threshold(weights) for one in columns]), [])
 
 
 def _middles(ranked: RankedClass) -> Floats:
@@ -296,63 +319,14 @@ def _judged_without_own_group(problem: YesNo, odds: Floats, center: Floats, draw
 def _cross_fitted(problem: YesNo) -> Floats:
     """Return counts of rows left out, at thresholds searched without their fold, shape (4, classes)."""
     folds = problem.groups.folds(FOLDS if len(problem.truth) < _LARGE else FOLDS // 2)
-    search = _without_alarms(problem) if problem.objective.name == "alarms" else _without(problem)
     counts = np.zeros((4, problem.count))
     for fold in range(int(folds.max()) + 1):
         held = folds == fold
-        counts += problem.counts_at(search(~held), held)
+        found, _ = problem.reweighted((~held).astype(np.float64))
+        positive = (problem.truth[~held] == 1).any(axis=0)
+        # Without a positive it is never predicted, without a negative always.
+        counts += problem.counts_at(np.where(np.isnan(found), np.where(positive, ALWAYS, NEVER), found), held)
     return counts
-
-
-def _without_alarms(problem: YesNo) -> Callable[[NDArray[np.bool_]], Floats]:
-    share = problem.objective.parameters[0]
-    return lambda rows: np.array([alarm_threshold(values, share) for values in problem.probabilities[rows].T])
-
-
-def _without(problem: YesNo) -> Callable[[NDArray[np.bool_]], Floats]:
-    """Return the exact search on some of the rows, without sorting them again."""
-    bins = bin_classes(problem)
-    known = [
-        np.where(np.isnan(truth), np.inf, values)
-        for truth, values in zip(problem.truth.T, problem.probabilities.T, strict=True)
-    ]
-
-    def search(rows: NDArray[np.bool_]) -> Floats:
-        weights = rows.astype(np.float64)
-        total = float(weights.sum())
-        counts = [one.count(weights, total) for one in bins]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            worths = cut_worths(problem.objective, counts)
-        found = zip(problem.ranked, known, counts, worths, strict=True)
-        return np.array([_threshold(ranked.values, values[rows], one, worth) for ranked, values, one, worth in found])
-
-    return search
-
-
-def _threshold(cuts: Floats, values: Floats, counts: Counts, worth: Floats) -> float:
-    """Return the threshold of the best cut, midway to the next lower of some rows, in the widest such gap.
-
-    Args:
-        cuts: scores of positives of all rows, descending.
-        values: scores of the rows searched on, infinite where unknown.
-        counts: at the cuts, of these rows.
-        worth: of the cuts.
-    """
-    hits, _, positives, negatives = counts
-    if not positives * negatives > 0:
-        return NEVER if positives == 0 else ALWAYS
-    present = np.concatenate(([True], np.diff(hits) > 0))  # cuts below a score that is still there
-    best = np.flatnonzero(present & (worth >= worth.max() - 1e-13))
-    found: list[tuple[float, float]] = []  # width of the gap, threshold
-    for cut in best[best > 0][:10].tolist():
-        above = float(cuts[cut - 1])
-        below = float(values.max(where=values < above, initial=-np.inf))
-        if below > -np.inf:
-            width = float(logit(np.asarray(above)) - logit(np.asarray(below)))
-            found.append((width, midway(above, below)))
-    if found:
-        return max(found)[1]
-    return NEVER if best[0] == 0 else ALWAYS
 
 
 def _interval(problem: YesNo, odds: Floats, thresholds: Floats) -> tuple[Floats, Floats]:

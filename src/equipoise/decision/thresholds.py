@@ -18,7 +18,7 @@ from equipoise.scores.record import logit, sigmoid
 METHODS = ("exact", "shrunk")
 ALWAYS = 0.0  # predicted whatever the probability
 NEVER = float("inf")  # predicted at no probability, not even 1
-_AS_GOOD = 1e-13  # what rounding may take from one of two cuts of equal worth
+AS_GOOD = 1e-13  # what rounding may take from one of two cuts of equal worth
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +121,7 @@ def count_at_cuts(ranked: RankedClass) -> tuple[Floats, Floats]:
 
 def choose_cut(ranked: RankedClass, worth: Floats) -> tuple[int, float]:
     """Return the best cut and its threshold; of equal ones that in the widest gap, never and always only if alone."""
-    best = np.flatnonzero(worth >= worth.max() - _AS_GOOD)
+    best = np.flatnonzero(worth >= worth.max() - AS_GOOD)
     inner = best[best > 0]
     inner = inner[np.isfinite(ranked.below[inner - 1])]
     if not len(inner):
