@@ -72,3 +72,8 @@ def read_json(path: str | Path) -> Any:
         raise DataError(
             f"{path} line {error.lineno} is not JSON: {error.msg}. Write it again with Equipoise."
         ) from error
+    except (RecursionError, ValueError) as error:  # nested a thousand deep, or a number of thousands of digits
+        raise DataError(
+            f"{path} is JSON that Equipoise never writes: too deeply nested, or a number of thousands of digits. "
+            "Write it again with Equipoise."
+        ) from error

@@ -146,6 +146,10 @@ GOOD = fit_decision(make()).to_dict()
         (["format"], "something else", "no decision rule"),
         (["version"], 3, "this Equipoise reads versions 1 and 2"),
         (["version"], True, "this Equipoise reads versions 1 and 2"),
+        (["version"], 2.0, "this Equipoise reads versions 1 and 2"),
+        (["interval_low"], [1.0, 1.0], '"interval_low" must be at most'),
+        (["interval_low"], None, '"interval_low" must be null where'),
+        (["prevalence"], [0, 0.5], '"prevalence" must be'),
         (["version"], 1, 'unknown key "cut_points"'),
         (["cut_points"], [0.5], '"cut_points" must be null'),
         (["interval_low"], [0.5], "a list of 2 numbers"),
@@ -231,3 +235,38 @@ def test_cut_points_grade_by_the_expected_grade():
         ids=list("abc"), role="test", classes=["none", "mild", "severe"], task="ordinal",
     )  # fmt: skip
     assert rule.apply(scores).predictions.tolist() == [0, 1, 2]  # expected grades 0.3, 1.0 and 1.4
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000 + "]" * 100_000, '{"version": ' + "9" * 5_000 + "}"])
+def test_json_that_python_cannot_read_is_refused_in_one_sentence(tmp_path, text):
+    path = tmp_path / "decision.json"
+    path.write_text(text)
+    with pytest.raises(DataError, match="too deeply nested, or a number of thousands of digits"):
+        read_rule(path)
+
+
+def test_few_rows_shared_with_many_that_were_fitted_on_are_found():
+    rng = np.random.default_rng(0)
+    rows = 16_000
+    labels = (rng.random(rows) < 0.1).astype(float)
+    many = Scores(
+        labels=labels, values=rng.random(rows), kind="probabilities", ids=np.arange(rows), role="validation",
+        classes=["a"],
+    )  # fmt: skip
+    rule = DecisionRule.from_dict(fit_decision(many, "cost:1:1").to_dict())
+    other = Scores(
+        labels=[0, 1, 0], values=[0.1, 0.2, 0.3], kind="probabilities", ids=[90_000, 15_999, 90_001], role="test",
+        classes=["a"],
+    )  # fmt: skip
+    with pytest.raises(ArgumentError, match="at least 1 of the rows"):
+        rule.check_unseen(other)
+
+
+def test_rows_without_ids_are_refused_without_naming_any_and_without_advice_already_taken():
+    scores = {"labels": [0, 1], "values": [0.1, 0.9], "kind": "probabilities", "ids": None, "classes": ["a"]}
+    rule = fit_decision(Scores(**scores, role="validation"))
+    with pytest.raises(ArgumentError) as caught:
+        rule.check_unseen(Scores(**scores, role="test"))
+    assert "the very rows" in str(caught.value)
+    assert "none" not in str(caught.value).lower()
+    assert "for example" not in str(caught.value)

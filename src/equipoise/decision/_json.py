@@ -58,6 +58,7 @@ def parse_rule(data: Any) -> dict[str, Any]:
         raise _wrong("class_offsets", "null where classes can occur together")
     cuts = _cut_points(data, count)
     width = count if cuts is None else count - 1
+    low, high = _interval(data, width)
     shift = _numbers(data, "log_odds_shift", count)
     if shift is None:
         raise _wrong("log_odds_shift", f"a list of {count} numbers")
@@ -75,8 +76,8 @@ def parse_rule(data: Any) -> dict[str, Any]:
         "thresholds": thresholds,
         "class_offsets": offsets,
         "cut_points": cuts,
-        "interval_low": _numbers(data, "interval_low", width, null=NEVER),
-        "interval_high": _numbers(data, "interval_high", width, null=NEVER),
+        "interval_low": low,
+        "interval_high": high,
         "log_odds_shift": shift,
         "positives": _counts(data, "positives", count),
         "negatives": _counts(data, "negatives", count),
@@ -86,7 +87,7 @@ def parse_rule(data: Any) -> dict[str, Any]:
         "corrected_overall": _number(data, "corrected_overall"),
         "fitted_on": fitted_on,
         "calibration": parse_calibration(data["calibration"], task, tuple(classes)),
-        "prevalence": _numbers(data, "prevalence", count, low=0.0, high=1.0, null=math.nan),
+        "prevalence": _prevalence(data, count),
         "notes": tuple(notes),
     }
 
@@ -94,7 +95,7 @@ def parse_rule(data: Any) -> dict[str, Any]:
 def _of_this_version(data: dict[str, Any]) -> dict[str, Any]:
     """Return the data of a rule as this version writes them: an older file holds all that it had to say."""
     version = data.get("version")
-    if isinstance(version, bool) or version not in (1, VERSION):
+    if type(version) is not int or version not in (1, VERSION):
         raise DataError(
             f'"version" is {version!r}; this Equipoise reads versions 1 and {VERSION}. Update Equipoise, or fit the '
             f"rule again."
@@ -114,6 +115,27 @@ def _cut_points(data: dict[str, Any], count: int) -> NDArray[np.float64] | None:
     if (np.diff(cuts) < 0).any():
         raise _wrong("cut_points", "ascending")
     return cuts
+
+
+def _interval(data: dict[str, Any], width: int) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
+    """Return both ends: NaN twice where there is no interval, infinity for an upper end of never."""
+    low = _numbers(data, "interval_low", width, null=math.nan)
+    high = _numbers(data, "interval_high", width, null=NEVER)
+    if low is None or high is None:
+        if low is not None or high is not None:
+            raise _wrong("interval_low", "null where interval_high is, and only there")
+        return None, None
+    high[np.isnan(low) & np.isinf(high)] = math.nan
+    if (low > high).any() or (np.isnan(low) & ~np.isnan(high)).any():
+        raise _wrong("interval_low", "at most interval_high, and null only where that is")
+    return low, high
+
+
+def _prevalence(data: dict[str, Any], count: int) -> NDArray[np.float64] | None:
+    found = _numbers(data, "prevalence", count, low=0.0, high=1.0, null=math.nan)
+    if found is not None and ((found == 0) | (found == 1)).any():
+        raise _wrong("prevalence", f"a list of {count} numbers above 0 and below 1")
+    return found
 
 
 def _kind(data: dict[str, Any]) -> tuple[str, list[str], str]:

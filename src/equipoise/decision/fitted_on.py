@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from equipoise.scores import Scores
 from equipoise.scores.ids import digest
 
-SKETCH_SIZE = 1024
+SKETCH_SIZE = 65_536  # keys of 64 bits: at most 700 KB of JSON
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class FittedOn:
         """Return the rows of other scores that are known to have been fitted on.
 
         Complete up to `SKETCH_SIZE` fitted rows. Beyond, m rows shared out of n are missed with probability
-        (1 - SKETCH_SIZE / n)^m: with 16,000 rows fitted on, 100 shared ones escape once in 700.
+        (1 - SKETCH_SIZE / n)^m: with 112,000 rows fitted on, ten shared ones escape once in 6,600.
         """
         if scores.numbered != self.numbered:
             return np.zeros(0, dtype=np.int64)

@@ -115,14 +115,17 @@ class DecisionRule:
             return
         shared = self.fitted_on.shared_rows(scores)
         if len(shared):
-            examples = listed([scores.ids[row] for row in shared[:3]])
             found = "the very rows" if self.fitted_on.hash == scores.hash else f"at least {len(shared):,} of the rows"
+            examples, advice = "", "."
+            if not scores.numbered:
+                examples = f" (for example {listed([scores.ids[row] for row in shared[:3]])})"
+                advice = (
+                    "; if these ids only number the rows of another table, declare that with ids=None (command line: "
+                    "--ids none)."
+                )
             raise ArgumentError(
-                f"The rule was fitted on {found} that it would be judged on (for example {examples}), so every "
-                f"figure would "
-                "be too good. Judge it on other rows: the test role; if these ids only number the rows of "
-                "another table, "
-                "declare that with ids=None (command line: --ids none)."
+                f"The rule was fitted on {found} that it would be judged on{examples}, so every figure would be too "
+                f"good. Judge it on other rows: the test role{advice}"
             )
 
     def sentences(self) -> list[str]:

@@ -26,7 +26,7 @@ def parse_calibration(data: Any, task: str, classes: tuple[str, ...]) -> Calibra
     _check_keys(data, _KEYS, "calibration")
     count, exclusive = len(classes), is_exclusive(task)
     allowed = EXCLUSIVE_METHODS if exclusive else METHODS
-    if data["method"] not in allowed:
+    if not isinstance(data["method"], str) or data["method"] not in allowed:
         raise _wrong("method", f"one of {listed(allowed)} for task {task}")
     slopes = data["slopes"]
     if not isinstance(slopes, list) or len(slopes) != count:
@@ -45,12 +45,12 @@ def parse_calibration(data: Any, task: str, classes: tuple[str, ...]) -> Calibra
         slopes=pairs,
         offsets=_numbers(data["offsets"], "offsets", count),
         fitted=tuple(fitted),
-        steps=_all_steps(data, count),
+        steps=_all_steps(data, count, fitted),
         notes=tuple(notes),
     )
 
 
-def _all_steps(data: dict[str, Any], count: int) -> tuple[Steps | None, ...] | None:
+def _all_steps(data: dict[str, Any], count: int, fitted: list[bool]) -> tuple[Steps | None, ...] | None:
     steps = data["steps"]
     if (steps is None) != (data["method"] != "isotonic"):
         raise _wrong("steps", "null but for isotonic")
@@ -58,6 +58,8 @@ def _all_steps(data: dict[str, Any], count: int) -> tuple[Steps | None, ...] | N
         return None
     if not isinstance(steps, list) or len(steps) != count:
         raise _wrong("steps", f"one entry for each of {count} classes")
+    if any(one is None and was for one, was in zip(steps, fitted, strict=True)):
+        raise _wrong("steps", "a record for each class that was fitted")
     return tuple(_steps(one) for one in steps)
 
 
