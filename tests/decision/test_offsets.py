@@ -8,7 +8,9 @@ import pytest
 from equipoise._checks import DataError
 from equipoise.decision import DecisionRule, fit_decision
 from equipoise.decision.offsets import fit_leaning
+from equipoise.evidence import evaluate
 from equipoise.scores import Scores
+from equipoise.scores.record import softmax
 
 
 def _scores(role: str, seed: int, *, kind: str = "logits", informative: float = 1.5) -> Scores:
@@ -85,3 +87,41 @@ def test_offsets_survive_the_file_and_are_refused_for_labels_that_occur_together
     data = fit_decision(binary).to_dict() | {"class_offsets": [0.5]}
     with pytest.raises(DataError, match='"class_offsets" must be null'):
         DecisionRule.from_dict(data)
+
+
+def _turned(scores: Scores, order: list[int]) -> Scores:
+    place = np.argsort(order)
+    return Scores(
+        labels=place[scores.labels.astype(int)], values=scores.values[:, order], kind=scores.kind, ids=scores.ids,
+        role=scores.role, classes=[scores.classes[index] for index in order],
+    )  # fmt: skip
+
+
+def _small(seed: int, *, rows: int = 60, role: str = "validation") -> Scores:
+    rng = np.random.default_rng(seed)
+    truth, logits = rng.integers(0, 3, rows), rng.normal(size=(rows, 3))
+    logits[np.arange(rows), truth] += 1
+    return Scores(labels=truth, values=logits, kind="logits", ids=np.arange(rows), role=role, classes=list("abc"))
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_order_of_classes_changes_nothing(seed: int) -> None:
+    order = [2, 0, 1]
+    straight, turned = (fit_decision(one) for one in (_small(seed), _turned(_small(seed), order)))
+    for field in ("class_offsets", "interval_low", "interval_high"):
+        np.testing.assert_allclose(getattr(turned, field), getattr(straight, field)[order], atol=1e-9)
+    assert turned.fitted_overall == pytest.approx(straight.fitted_overall)
+    assert turned.corrected_overall == pytest.approx(straight.corrected_overall)
+
+
+def test_tied_logits_stay_tied_in_every_order_of_classes() -> None:
+    small = _small(0, role="test")
+    tied = small.with_values(small.values.round())
+    figures = [
+        [evaluate(one, replicates=0).value(name) for name in ("macro_auc", "macro_ap")]
+        for one in (tied, _turned(tied, [2, 0, 1]), _turned(tied, [1, 0, 2]))
+    ]
+    np.testing.assert_allclose(figures[1:], [figures[0]] * 2, rtol=1e-12)
+    np.testing.assert_array_equal(
+        softmax(np.array([[3.0, 1.0, 2.0]]))[0, [1, 2, 0]], softmax(np.array([1.0, 2.0, 3.0]))
+    )

@@ -12,7 +12,7 @@ from equipoise._arrays import Floats
 from equipoise.decision.confusion import confusion_figure, count_confusion
 from equipoise.decision.cutpoints import expected_grades, fit_cut_points
 from equipoise.decision.objectives import Objective
-from equipoise.decision.offsets import fit_leaning, fit_offsets, refine_offsets
+from equipoise.decision.offsets import class_order, fit_leaning, fit_offsets, refine_offsets
 from equipoise.decision.resampling import FOLDS, Groups
 from equipoise.scores.record import softmax
 
@@ -101,7 +101,7 @@ def _search(problem: Exclusive, method: str, *, near: Floats | None = None, rest
         return lambda truth, grades: fit_cut_points(truth, grades, classes, objective)
     if method == "shrunk":
         return lambda truth, logits: fit_leaning(truth.astype(np.float64), logits, objective)[1]
-    commonest = int(np.bincount(problem.truth).argmax())
+    commonest = class_order(problem.truth, problem.logits)[0]
 
     def search(truth: NDArray[np.int64], logits: Floats) -> Floats:
         if near is None:

@@ -277,12 +277,15 @@ def sigmoid(logits: Floats) -> Floats:
 def softmax(logits: Floats) -> Floats:
     """Return the softmax over the last axis without overflow.
 
+    The powers are summed in ascending order, so that the order of classes changes no digit and rows that differ by a
+    constant or by an exchange of classes stay tied.
+
     Example:
         >>> softmax(np.array([[0.0, np.log(3.0)]]))
         array([[0.25, 0.75]])
     """
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+    return np.asarray(powers / np.sort(powers, axis=-1).sum(axis=-1, keepdims=True))
 
 
 def logit(probabilities: Floats) -> Floats:
