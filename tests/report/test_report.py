@@ -37,6 +37,7 @@ from equipoise.report import (
     write_report,
 )
 from equipoise.report._style import house_style, shown
+from equipoise.report._words import rule_cells
 from equipoise.report.gain import threshold_gain
 from equipoise.report.reliability_plot import reliability_bins
 from equipoise.runs import Run
@@ -187,6 +188,13 @@ def test_the_gain_is_of_what_was_aimed_at(make_run: MakeRun) -> None:
     assert gain.value == pytest.approx(macro[0] - macro[1])
 
 
+@pytest.mark.parametrize("name", ["macro_auc", "weighted_auc", "weighted_ap", "micro_ap"])
+def test_what_no_threshold_changes_stands_once(make_run: MakeRun, name: str) -> None:
+    cells = rule_cells(RunView.read(make_run()).metrics, name)
+    assert cells[0].startswith("0.")
+    assert cells[1:] == ["same", "-"]
+
+
 def test_next_steps_depend_on_what_was_corrected(make_run: MakeRun) -> None:
     plain = dict(next_steps(RunView.read(make_run())))
     assert any("weights.scheme=sqrt" in command for command in plain.values())
@@ -205,6 +213,14 @@ def test_the_plain_twin_of_a_run_with_several_corrections_has_none(make_run: Mak
     assert [(twin.balance.weights.scheme, twin.balance.sampling.method, twin.loss.name) for twin in others] == [
         ("none", "uniform", "focal"), ("inverse", "none", "focal"), ("inverse", "uniform", "auto"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("scheme", "pair"), [("inverse", "{run} {run}-plain"), ("none", "{run}-weighted {run}")])
+def test_each_twin_is_followed_by_the_command_that_compares_it(make_run: MakeRun, scheme: str, pair: str) -> None:
+    run = make_run(scheme=scheme)
+    steps = [command for _, command in next_steps(RunView.read(run))]
+    place = next(number for number, command in enumerate(steps) if command.startswith("equipoise train"))
+    assert steps[place + 1] == f"equipoise compare {pair.format(run=run.path)} --metric macro_ap"
 
 
 def _twins(run: Run) -> list[Recipe]:

@@ -55,19 +55,13 @@ def next_steps(view: RunView) -> list[tuple[str, str]]:
         steps.append(("See every metric with its interval", f"equipoise evaluate {folder}"))
     corrections = _corrections(view)
     if not corrections:
-        steps.append(
-            _again(view, "See whether class weights help on this data", "weighted", "balance.weights.scheme=sqrt")
-        )
+        steps += _twin(view, "See whether class weights help on this data", "weighted", "balance.weights.scheme=sqrt")
     else:
         keys = {key.split(".")[0]: None for key in corrections.values()}  # balance goes as a whole, schedule included
-        steps.append(
-            _again(view, "See whether correcting helped on this data", "plain", *(f"{key}={{}}" for key in keys))
-        )
+        steps += _twin(view, "See whether correcting helped on this data", "plain", *(f"{key}={{}}" for key in keys))
     if len(corrections) > 1:
-        steps += [
-            _again(view, f"See what the {name} adds to the rest", f"without-{name}", f"{key}={{}}")
-            for name, key in corrections.items()
-        ]
+        for name, key in corrections.items():
+            steps += _twin(view, f"See what the {name} adds to the rest", f"without-{name}", f"{key}={{}}")
     return steps
 
 
@@ -80,11 +74,17 @@ def _corrections(view: RunView) -> dict[str, str]:
     return {name: sections[name] for name, there in found.items() if there}
 
 
-def _again(view: RunView, purpose: str, beside: str, *settings: str) -> tuple[str, str]:
-    """Return the purpose and the command that trains the same recipe with other settings, beside the run."""
+def _twin(view: RunView, purpose: str, beside: str, *settings: str) -> list[tuple[str, str]]:
+    """Return the command that trains the same recipe with other settings beside the run, and the one that compares."""
     changed = " ".join(f"--set {shlex.quote(setting)}" for setting in settings)
-    recipe, out = shlex.quote(str(view.path / "recipe.yaml")), shlex.quote(f"{view.path}-{beside}")
-    return purpose, f"equipoise train {recipe} {changed} --out {out}"
+    recipe, run = shlex.quote(str(view.path / "recipe.yaml")), shlex.quote(str(view.path))
+    twin = shlex.quote(f"{view.path}-{beside}")
+    steps = [(purpose, f"equipoise train {recipe} {changed} --out {twin}")]
+    if "rule" in view.metrics:  # without a test role there is nothing to compare on
+        more, less = (run, twin) if _corrections(view) else (twin, run)
+        metric = "ap" if len(view.census.classes) == 1 else "macro_ap"
+        steps.append(("and compare the two", f"equipoise compare {more} {less} --metric {metric}"))
+    return steps
 
 
 def _data(view: RunView) -> list[str]:
