@@ -152,6 +152,30 @@ def test_never_predicted_class_says_so():
     assert table.row("auc", "Mass").note == ""
 
 
+def test_one_answer_for_every_row_has_no_interval_where_it_cannot_move():
+    scores = make()
+    table = evaluate(scores, fixed_rule(scores, np.inf), replicates=50)
+    still = ("precision", "recall", "specificity", "f1", "balanced_accuracy", "mcc")
+    names = [*still, "macro_f1", "macro_balanced_accuracy", "weighted_f1", "micro_recall", "samples_f1"]
+    for row in [table.row(name, "Mass") for name in still] + [table.row(name) for name in names[len(still) :]]:
+        assert not np.isnan(row.value)
+        assert np.isnan(row.low), row.name
+    for row in (table.row("accuracy", "Mass"), table.row("hamming"), table.row("macro_auc")):
+        assert row.low < row.value < row.high
+    always = evaluate(scores, fixed_rule(scores, 0.0), replicates=50)
+    assert np.isnan(always.row("recall", "Mass").low)
+    assert always.row("precision", "Mass").low < always.value("precision", "Mass") < always.row("f1", "Mass").high
+
+
+def test_a_threshold_that_no_row_of_these_reaches_keeps_the_interval_of_its_counts():
+    scores = make()
+    table = evaluate(scores, fixed_rule(scores, 0.999999), replicates=50)
+    recall = table.row("recall", "Mass")
+    assert (recall.value, recall.low) == (0.0, 0.0)
+    assert 0 < recall.high < 0.5
+    assert np.isnan(table.row("balanced_accuracy", "Mass").low)
+
+
 def test_replicates_without_positives_are_left_out_and_counted():
     labels = np.zeros((100, 2))
     labels[:3, 0] = 1

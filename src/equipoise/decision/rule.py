@@ -16,7 +16,7 @@ from equipoise.decision import _words
 from equipoise.decision._json import VERSION, pack_keys, parse_rule
 from equipoise.decision.calibration.record import Calibration
 from equipoise.decision.fitted_on import FittedOn
-from equipoise.decision.thresholds import NEVER
+from equipoise.decision.thresholds import ALWAYS, NEVER
 from equipoise.scores import Decisions, Scores
 
 
@@ -97,6 +97,13 @@ class DecisionRule:
             return Decisions(natural, (natural.log_values() + offsets).argmax(axis=1))
         predictions = (natural.probability_table() >= self.thresholds).astype(np.int8)
         return Decisions(natural, predictions.reshape(natural.values.shape))
+
+    @property
+    def constant(self) -> NDArray[np.bool_]:
+        """(classes,) whether the class is predicted always or never, whatever its score."""
+        if self.thresholds is None:
+            return np.zeros(len(self.classes), dtype=np.bool_)
+        return np.asarray(np.isin(self.thresholds, (ALWAYS, NEVER)))
 
     def natural(self, scores: Scores) -> Scores:
         """Return the scores after shift and calibration: what thresholds are compared with."""

@@ -22,6 +22,7 @@ from equipoise.evidence._ends import (
     macro_ends,
     percentile_ends,
 )
+from equipoise.evidence._still import Still, is_still, still_figures
 from equipoise.evidence.intervals import check_level, small_sample, variance_of
 from equipoise.evidence.metric_table import MetricRow, MetricTable
 from equipoise.evidence.resampling import Resampling, number_clusters, resample_figures
@@ -70,7 +71,8 @@ def evaluate(
     `evidence/intervals.py` for how, and benchmarks/coverage.py for what they cover. The rule is taken as given: what
     fitting it cost is not in the interval. A replicate in which a class has no positive is left out of the intervals of
     that class, and counted in the note; where more than half would be left out there is no interval. In a macro average
-    the class counts there with its mean over the other replicates. Of more than a million entries, AUC and AP are
+    the class counts there with its mean over the other replicates. A figure that could not be another on any rows, such
+    as the recall of "always no", has no interval. Of more than a million entries, AUC and AP are
     resampled to first order (see `LinearisedClass`).
 
     Args:
@@ -113,7 +115,10 @@ def evaluate(
     silent = (
         None if tallies.outcomes is None else tallies.outcomes.true_positives + tallies.outcomes.false_positives == 0
     )
-    builder = _RowBuilder(natural, figures, drawn, tallies.outcomes, count_cases(natural), level, silent, interval)
+    still = still_figures(rule, natural, tallies.outcomes)
+    builder = _RowBuilder(
+        natural, figures, drawn, tallies.outcomes, count_cases(natural), level, silent, still, interval
+    )
     return MetricTable(
         rows=builder.rows(),
         task=natural.task,
@@ -156,6 +161,7 @@ class _RowBuilder:
     cases: Cases
     level: float
     silent: NDArray[np.bool_] | None
+    still: Still
     interval: str
 
     def rows(self) -> tuple[MetricRow, ...]:
@@ -217,7 +223,7 @@ class _RowBuilder:
         self, value: float, drawn: Floats | None, name: str, place: int | None = None
     ) -> tuple[float, float, str]:
         """Return the ends of the interval, and a note on what it rests on."""
-        if drawn is None or np.isnan(value):
+        if drawn is None or np.isnan(value) or self._is_still(name, place):
             return float("nan"), float("nan"), ""
         usable = drawn[~np.isnan(drawn)]
         skipped = len(drawn) - len(usable)
@@ -230,6 +236,14 @@ class _RowBuilder:
         if few < FEW_CASES and self.interval != "percentile":
             notes.append(f"rests on {few} case{'' if few == 1 else 's'}: {_SHORT}")
         return low, high, "; ".join(notes)
+
+    def _is_still(self, name: str, place: int | None) -> bool:
+        if place is not None:
+            return is_still(self.still, name, slice(place, place + 1))
+        average, _, metric = name.partition("_")
+        if average in ("macro", "weighted"):
+            return is_still(self.still, metric, evaluable_classes(self.figures)[metric])
+        return is_still(self.still, metric if average in AVERAGES else name, slice(None))
 
     def _ends(self, value: float, drawn: Floats, name: str, place: int | None) -> tuple[float, float]:
         if self.interval == "percentile" or self.drawn is None:

@@ -120,7 +120,7 @@ def rule_cells(
         class_name: of the class, or None for a figure over all of them.
         narrow: leave out why a figure is missing, and the interval of always giving the same answer.
     """
-    free = name.removeprefix("macro_").removeprefix("micro_") in THRESHOLD_FREE
+    free = name.removeprefix("macro_").removeprefix("micro_").removeprefix("weighted_") in THRESHOLD_FREE
     cells = []
     for place, (key, table) in enumerate(tables.items()):
         constant = key == "never"

@@ -177,6 +177,8 @@ def judge(test: Scores, rule: Any, *, commonest: int = 0, seed: int = 0) -> dict
 class Always:
     """The rule of one answer for everything: no (0), or, where one class is always true, the index of a class."""
 
+    constant = True
+
     def __init__(self, answer: int) -> None:
         self._answer = answer
 
