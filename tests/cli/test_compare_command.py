@@ -115,12 +115,17 @@ def test_subgroups_from_a_column_or_from_another_table_are_the_same(folder):
     own = json.loads(run("evaluate", folder / "both.csv", *flags).stdout)
     joined = json.loads(run("evaluate", folder / "gentle.csv", "--by-table", folder / "views.csv", *flags).stdout)
     assert own == joined
-    assert list(own["subgroups"]) == ["PA", "(unknown)", "AP"]
-    assert [one["cases"] for one in own["subgroups"].values()] == [225, 38, 37]
-    assert any("too small to judge" in note and "Mass" in note for note in own["notes"])
+    assert list(own["subgroups"]) == ["AP", "PA", "(unknown)"]
+    assert [one["cases"] for one in own["subgroups"].values()] == [37, 225, 38]
+    assert own["all"]["cases"] == 300
+    (note,) = own["notes"]
+    assert "too small to judge" in note
+    assert "Mass" in note
     printed = run("evaluate", folder / "both.csv", *flags[:-1]).stdout
     assert "[Hernia]" in printed
     assert "(unknown)" in printed
+    for word in ("all", "recall", "precision"):
+        assert word in printed
 
 
 def test_faulty_subgroups_are_refused(folder):

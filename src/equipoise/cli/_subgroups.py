@@ -20,7 +20,7 @@ ByOption = Annotated[
 ByTableOption = Annotated[
     Path | None, typer.Option("--by-table", help="Table with that column and the ids, where the scores lack it.")
 ]
-_SHOWN = ("auc", "ap", "f1")
+_SHOWN = ("auc", "ap", "f1", "recall", "precision")
 
 
 def subgroup_names(path: Path, scores: Scores, by: str, table: Path | None, ids: str | None) -> list[str]:
@@ -67,7 +67,7 @@ def show_subgroups(found: Subgroups) -> None:
     for class_name in (None, *next(iter(found.tables.values())).classes):
         lines = []
         shown: list[str] = []
-        for name, table in found.tables.items():
+        for name, table in found.with_whole().items():
             rows = table.overall() if class_name is None else table.of_class(class_name)
             picked = {row.name: row for row in rows if row.name in (_SHOWN if class_name else _averages(rows))}
             shown = shown or list(picked)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,11 +12,12 @@ import numpy as np
 from equipoise._checks import ArgumentError, listed
 from equipoise.evidence._ends import FEW_CASES, count_cases
 from equipoise.evidence.evaluate import Rule, evaluate
-from equipoise.evidence.metric_table import MetricTable
+from equipoise.evidence.metric_table import MetricTable, interval_text
 from equipoise.scores import Scores
 
 MOST = 50  # subgroups; a column with more is no division of the rows into kinds
 UNKNOWN = "(unknown)"
+_SHORT = ("macro_auc", "macro_ap", "macro_f1", "qwk", "accuracy", "auc", "ap", "f1")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,13 +26,27 @@ class Subgroups:
 
     Args:
         by: name of the column.
-        tables: subgroup to table, largest first; rows without one are in "(unknown)".
+        tables: subgroup to table, by name, numbers by their size; rows without one are in "(unknown)", the last.
         notes: sentences about subgroups that are too small.
+        whole: of all rows together.
     """
 
     by: str
     tables: dict[str, MetricTable]
     notes: tuple[str, ...] = ()
+    whole: MetricTable | None = None
+
+    def with_whole(self) -> dict[str, MetricTable]:
+        """Return the tables, before them "all" where there is one of all rows."""
+        return ({} if self.whole is None else {"all": self.whole}) | self.tables
+
+    def __str__(self) -> str:
+        lines = [f"{self.by}: {len(self.tables)} subgroups."]
+        for name, table in self.with_whole().items():
+            rows = table.overall() or table.of_class(table.classes[0])
+            said = [f"{row.name} {interval_text(row)}" for row in rows if row.name in _SHORT]
+            lines.append(f"  {name}, {table.cases:,} rows: {'; '.join(said)}")
+        return "\n".join([*lines, *self.notes])
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
@@ -38,6 +54,7 @@ class Subgroups:
             "format": "equipoise subgroups",
             "version": 1,
             "by": self.by,
+            "all": None if self.whole is None else self.whole.to_dict(),
             "subgroups": {name: table.to_dict() for name, table in self.tables.items()},
             "notes": list(self.notes),
         }
@@ -76,22 +93,36 @@ def evaluate_by(
             f'"{by}" has {len(found):,} different values ({listed(found, limit=3)}), so it is no division into '
             f"subgroups. Name a column with at most {MOST}, or put its values into a few ranges first."
         )
-    tables, notes = {}, []
-    for place in np.argsort(-counts, kind="stable"):
-        name = str(found[place])
-        part = scores.select(labels == found[place])
+    tables: dict[str, MetricTable] = {}
+    few: dict[str, list[str]] = {}
+    for name in sorted(map(str, found), key=_place):
+        part = scores.select(labels == name)
         tables[name] = evaluate(part, rule, **settings)
-        notes += _too_small(name, part)
-    return Subgroups(by, tables, tuple(notes))
+        for one in _too_small(part):
+            few.setdefault(one, []).append(name)
+    notes = _note(few, "groups" if scores.groups is not None else "rows")
+    return Subgroups(by, tables, notes, evaluate(scores, rule, **settings))
 
 
-def _too_small(name: str, part: Scores) -> list[str]:
-    cases = count_cases(part)
-    what = "groups" if cases.clustered else "rows"
-    few = [one for one, count in zip(part.classes, cases.fewer, strict=True) if count < FEW_CASES]
+def _place(name: str) -> tuple[bool, bool, float, str]:
+    """Sort numbers by their size, then words, then what is unknown."""
+    try:
+        number = float(name)
+    except ValueError:
+        return name == UNKNOWN, True, 0.0, name
+    return False, not math.isfinite(number), number if math.isfinite(number) else 0.0, name
+
+
+def _too_small(part: Scores) -> list[str]:
+    """Return the classes that can be judged there, but on few cases."""
+    return [one for one, count in zip(part.classes, count_cases(part).fewer, strict=True) if 0 < count < FEW_CASES]
+
+
+def _note(few: dict[str, list[str]], what: str) -> tuple[str, ...]:
     if not few:
-        return []
-    return [
-        f"{name} is too small to judge {listed(few)}: fewer than {FEW_CASES} {what} with a positive, or with a "
-        "negative, so an interval may cover less than it says, and a difference from other subgroups may be chance."
-    ]
+        return ()
+    where = "; ".join(f"{one} in {listed(names)}" for one, names in few.items())
+    return (
+        f"These are too small to judge: {where}. There are fewer than {FEW_CASES} {what} with a positive, or with a "
+        "negative, so an interval may cover less than it says, and a difference from other subgroups may be chance.",
+    )
