@@ -48,9 +48,9 @@ def still_figures(rule: Any, scores: Scores, outcomes: Outcomes | None) -> Still
     alike = np.broadcast_to(np.asarray(getattr(rule, "constant", False), dtype=np.bool_), never.shape)
     if not scores.exclusive:
         alike = alike | (np.ptp(scores.value_table(), axis=0) == 0)
-    found = {name: alike & (never | always) for name in _OF_EITHER}
-    found |= {name: alike & never for name in _OF_NEVER}
-    return found | {name: never | always for name in ("balanced_accuracy", "mcc")}
+    found = dict.fromkeys(_OF_EITHER, alike & (never | always))
+    found |= dict.fromkeys(_OF_NEVER, alike & never)
+    return found | dict.fromkeys(("balanced_accuracy", "mcc"), never | always)
 
 
 def is_still(still: Still, metric: str, chosen: NDArray[np.bool_] | slice) -> bool:

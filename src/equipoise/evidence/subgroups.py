@@ -87,7 +87,7 @@ def evaluate_by(
     labels = np.array([str(one).strip() or UNKNOWN for one in names], dtype=object)
     if len(labels) != len(scores):
         raise ArgumentError(f"`names` of evaluate_by must name the subgroup of each of {len(scores):,} rows.")
-    found, counts = np.unique(labels, return_counts=True)
+    found = np.unique(labels)
     if len(found) > MOST:
         raise ArgumentError(
             f'"{by}" has {len(found):,} different values ({listed(found, limit=3)}), so it is no division into '
