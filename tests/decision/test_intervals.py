@@ -80,3 +80,21 @@ def test_the_interval_is_that_of_thresholds_fitted_on_people_drawn(method):
     low, high = (1 / (1 + np.exp(-one)) for one in np.quantile(odds, (0.025, 0.975), axis=0))
     np.testing.assert_allclose(rule.interval_low, np.minimum(low, rule.thresholds), atol=1e-9)
     np.testing.assert_allclose(rule.interval_high, np.maximum(high, rule.thresholds), atol=1e-9)
+
+
+@pytest.mark.parametrize("method", ["exact", "shrunk"])
+@pytest.mark.parametrize("kind", ["one group", "positives in one group", "one positive"])
+def test_nothing_to_resample_has_no_interval_and_no_corrected_figure(kind, method):
+    labels = np.array([0.0] * 15 + [1.0] * (1 if kind == "one positive" else 5))
+    groups = {
+        "one group": np.zeros(len(labels), dtype=int),
+        "positives in one group": np.where(labels == 1, 99, np.arange(len(labels))),
+        "one positive": None,
+    }[kind]
+    scores = Scores(
+        labels=labels, values=np.linspace(0.1, 0.9, len(labels)), kind="probabilities", ids=np.arange(len(labels)),
+        groups=groups, role="validation", classes=["Mass"],
+    )  # fmt: skip
+    rule = fit_decision(scores, method=method)
+    assert np.isnan([rule.interval_low[0], rule.interval_high[0], rule.corrected_values[0]]).all()
+    assert any("nothing to resample" in note for note in rule.notes)

@@ -27,6 +27,10 @@ _NOT_CALIBRATED = (
     "The probabilities of {name} do not add up to its {share:.0f} positives, so its threshold was not drawn to "
     "what they promise. If training was weighted, pass log_odds_shift."
 )
+_NOTHING_DRAWN = (
+    "{name}: no interval and no corrected figure, because its positives or its negatives are all of one row or group, "
+    "so there is nothing to resample."
+)
 _FEW = 10  # positives below which a threshold is said to rest on few
 _STEADIER = 50  # positives below which the exact search is pointed to the shrunk one
 _MOST_NOTES = 20  # classes up to which each is told what it reaches on rows left out
@@ -131,14 +135,17 @@ def _exclusive_rule(natural: Scores, groups: Groups, objective: Objective, commo
     groups = Groups(groups.member[known], groups.count, groups.seed)
     problem = Exclusive(natural.labels[known].astype(np.int64), natural.log_values()[known], groups, objective)
     fitted = fit_exclusive(problem, method)
+    drawn = len(np.unique(groups.member)) > 1
+    if not drawn:
+        notes.append("All rows are of one group: there is nothing to resample, so no interval and no corrected figure.")
     return DecisionRule(
         thresholds=None,
         class_offsets=None if graded else fitted.parameters,
         cut_points=fitted.parameters if graded else None,
-        interval_low=fitted.low,
-        interval_high=fitted.high,
+        interval_low=fitted.low if drawn else None,
+        interval_high=fitted.high if drawn else None,
         fitted_overall=_finite(fitted.overall),
-        corrected_overall=_finite(fitted.corrected),
+        corrected_overall=_finite(fitted.corrected) if drawn else None,
         **common | {"notes": tuple(notes)},
     )
 
@@ -217,6 +224,8 @@ def _notes(
         place = places[index]
         if fitted.uncalibrated[place]:
             notes.append(_NOT_CALIBRATED.format(name=name, share=one.positives))
+        if np.isnan(fitted.corrected[place]):
+            notes.append(_NOTHING_DRAWN.format(name=name))
         notes += _class_notes(name, one, float(fitted.thresholds[place]), objective)
         if objective.is_target and objective.name != "alarms":
             notes += _target_notes(name, one, fitted, place, objective, len(chosen))
@@ -262,7 +271,7 @@ def _target_notes(
             if fitted.searched
             else f"The shrunk threshold of {name} has a {what} of {got:.4g} on these rows, not the {aim:.4g} asked for."
         )
-    if classes <= _MOST_NOTES and ranked.positives > 1:
+    if classes <= _MOST_NOTES and np.isfinite(fitted.corrected[place]):
         hits, alarms, positives, _ = fitted.left_out[:, place].tolist()
         new = hits / positives if what == "recall" else hits / max(hits + alarms, 1.0)
         notes.append(f"On rows left out of the fit the {what} of {name} is {new:.3f} (asked for: {aim:.4g}).")

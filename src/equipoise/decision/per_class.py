@@ -66,6 +66,15 @@ class YesNo:
         """The same search on reweighted rows."""
         return _alarm_search(self) if self.objective.name == "alarms" else _search(self)
 
+    def resamplable(self) -> NDArray[np.bool_]:
+        """Return which classes have positives in two groups, and negatives; alarms need two groups."""
+        if self.objective.name == "alarms":
+            return np.full(self.count, self.groups.count > 1)
+        spread = [
+            [len(np.unique(self.groups.member[column == label])) > 1 for column in self.truth.T] for label in (1, 0)
+        ]
+        return np.asarray(np.array(spread).all(axis=0))
+
     def search(self) -> Floats:
         """Return the best thresholds on all rows, shape (classes,)."""
         if self.objective.name == "alarms":
@@ -162,12 +171,13 @@ def fit_yes_no(problem: YesNo, method: str) -> Fitted:
     else:
         thresholds = problem.search()
         left_out = _cross_fitted(problem)
-    low, high = _interval(problem, odds, thresholds)
+    enough = problem.resamplable()
+    low, high = (np.where(enough, one, np.nan) for one in _interval(problem, odds, thresholds))
     counts = problem.counts_at(thresholds)
-    enough = problem.positives > 1 if problem.objective.name != "alarms" else np.ones(problem.count, dtype=bool)
     overall = corrected = None
     if problem.objective.joint:
-        overall, corrected = (float(problem.objective.figure(*one.sum(axis=1))) for one in (counts, left_out))
+        overall, new = (float(problem.objective.figure(*one.sum(axis=1))) for one in (counts, left_out))
+        corrected = new if enough.any() else None
     return Fitted(
         thresholds=thresholds,
         low=low,
