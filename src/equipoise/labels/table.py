@@ -356,12 +356,13 @@ def _parsed(source: TableSource, convert: Any) -> Iterator[pyarrow.RecordBatch]:
     """
     import pyarrow.csv as pa_csv
 
-    return pa_csv.open_csv(
+    batches: Iterator[pyarrow.RecordBatch] = pa_csv.open_csv(
         _open_raw(source.path, source.compression),
         read_options=pa_csv.ReadOptions(block_size=_BLOCK),
         parse_options=pa_csv.ParseOptions(delimiter=source.delimiter, newlines_in_values=True),
         convert_options=convert,
     )
+    return batches
 
 
 def _checked_quotes(source: TableSource) -> int:
