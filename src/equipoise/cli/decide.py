@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,8 +23,12 @@ from equipoise.cli._scores import (
     load_scores,
 )
 from equipoise.decision import DecisionRule, fit_decision, read_rule, write_rule
-from equipoise.decision._words import interval_text, overall_sentences, threshold_text
+from equipoise.decision._words import figure_word, interval_text, overall_sentences, threshold_text
 from equipoise.scores import Scores
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 MaximizeOption = Annotated[
     str,
@@ -115,21 +119,33 @@ def _print(rule: DecisionRule, scores: Scores) -> None:
     truth = scores.table()
     prevalences = (truth == 1).sum(axis=0) / (~np.isnan(truth)).sum(axis=0).clip(1)
     corrected = np.full(len(rates), np.nan) if rule.corrected_values is None else rule.corrected_values
+    kept = _target_reached(rule, scores)
     lines = [
         (
             name,
             f"{rule.positives[index]:,}",
             f"{threshold_text(float(rule.thresholds[index]))} {interval_text(rule, index)}".rstrip(),
             _figure(rule.fitted_values[index]),
+            *(() if kept is None else (_figure(float(kept[1][index])),)),
             _figure(corrected[index]),
             f"{rates[index]:.2%}",
             f"{prevalences[index]:.2%}",
         )
         for index, name in enumerate(rule.classes)
     ]
-    aim = rule.maximize
+    aim = figure_word(rule.maximize)
     print_table(
-        ("class", "positives", "threshold [interval]", f"{aim} here", "corrected", "predicted", "prevalence"), lines
+        (
+            "class",
+            "positives",
+            "threshold [interval]",
+            f"{aim} here",
+            *(() if kept is None else (f"{kept[0]} here",)),
+            "corrected",
+            "predicted",
+            "prevalence",
+        ),
+        lines,
     )
     console().print(
         f"{aim} here is on the rows that the thresholds were fitted on, and so too good; corrected is on rows left out "
@@ -137,6 +153,20 @@ def _print(rule: DecisionRule, scores: Scores) -> None:
     )
     for line in (*overall_sentences(rule), *rule.notes):
         console().print(line)
+
+
+def _target_reached(rule: DecisionRule, scores: Scores) -> tuple[str, NDArray[np.float64]] | None:
+    """Return the name of the figure that a target is set for, and what each class reached; None without a target."""
+    import numpy as np
+
+    name = next((one for one in ("recall", "precision") if rule.maximize.startswith(f"{one}>=")), None)
+    if name is None:
+        return None
+    truth, predicted = scores.table(), rule.apply(scores).table() == 1
+    behind = truth == 1 if name == "recall" else predicted & ~np.isnan(truth)
+    total = behind.sum(axis=0).astype(np.float64)
+    total[total == 0] = np.nan
+    return name, (predicted & (truth == 1)).sum(axis=0) / total
 
 
 def _figure(value: float) -> str:

@@ -144,7 +144,7 @@ def prevalence(
         print_json(result)
         return
     show_prevalence(table, estimate)
-    said = () if moved is None else moved.notes[len(chosen.notes) :]
+    said = [] if moved is None else _said_of(moved, found, chosen)
     for line in (*said, *(f"Written to {path}." for path in (rule_out, out, figure) if path is not None)):
         console().print(line)
 
@@ -257,6 +257,10 @@ def show_prevalence(table: PrevalenceTable, estimate: PrevalenceEstimate | None)
         for index, name in enumerate(table.classes)
         if table.positives[index] * table.negatives[index]
     ]
+    if table.replicates and rates:
+        rates.append(
+            "Intervals take the prevalence as known, that of these rows too; `evaluate` draws rows and gives others."
+        )
     console().print(*rates, *table.notes, sep="\n")
     if estimate is not None:
         console().print(*estimate.sentences(), sep="\n")
@@ -324,7 +328,34 @@ def _refit_scores(refit: Path | None, scores: Path, rule: Path | None, columns: 
         from equipoise.runs import Run
 
         refit = scores if "validation" in Run.open(scores).scores_roles() else None
-    return None if refit is None else columns.load(refit, None, "validation", None)
+    if refit is None:
+        return None
+    from equipoise.labels.table import open_table
+
+    unsaid = not refit.is_dir() and "role" not in open_table(refit).columns
+    return columns.load(refit, "validation" if unsaid else None, "validation", None)
+
+
+def _said_of(moved: DecisionRule, found: Scores, chosen: DecisionRule) -> list[str]:
+    """Return what was done to the rule, and what the written rule does: the table is of the rule before it moved."""
+    from equipoise.decision.prevalence import prevalence_table
+
+    said = list(moved.notes[len(chosen.notes) :])
+    if any(note.startswith("Thresholds were kept as probabilities") for note in said):
+        said.append(
+            f"Warning: {moved.maximize} depends on the prevalence and nothing was fitted again: the written rule "
+            "may predict far too few or too many. Fit it again: --refit VALIDATION_SCORES."
+        )
+    if moved.prevalence is None:
+        return said
+    table = prevalence_table(found, moved, moved.prevalence[:, None], replicates=0)
+    figures = [
+        f"{name} sensitivity {_cell(table, 'sensitivity', index, 1, 3)}, {_cell(table, 'alarms', index, 1, 0)} alarms "
+        f"per 1,000 at {share:.3g}"
+        for index, (name, share) in enumerate(zip(table.classes, moved.prevalence.tolist(), strict=True))
+        if not math.isnan(share)
+    ]
+    return [*said, f"The written rule (the table shows the rule as it was): {'; '.join(figures)}."] if figures else said
 
 
 def _grid(table: PrevalenceTable) -> Any:

@@ -13,6 +13,17 @@ if TYPE_CHECKING:
     from equipoise.decision.rule import DecisionRule
 
 
+def figure_word(maximize: str) -> str:
+    """Return what the figure of an objective is: for a target what was best subject to it.
+
+    Example:
+        >>> figure_word("recall>=0.9"), figure_word("precision>=0.5"), figure_word("alarms=0.05"), figure_word("f1")
+        ('precision', 'recall', 'share predicted', 'f1')
+    """
+    targets = {"recall>=": "precision", "precision>=": "recall", "alarms": "share predicted"}
+    return next((word for start, word in targets.items() if maximize.startswith(start)), maximize)
+
+
 def threshold_text(threshold: float) -> str:
     """Return a threshold in a few characters.
 
@@ -73,7 +84,7 @@ def _class_sentence(rule: DecisionRule, index: int, name: str) -> str:
     behind = "" if rule.positives is None else f", which rests on {rule.positives[index]:,} positives"
     worth = ""
     if rule.fitted_values is not None and np.isfinite(rule.fitted_values[index]):
-        worth = f"; {rule.maximize} is {rule.fitted_values[index]:.3f} on them"
+        worth = f"; {figure_word(rule.maximize)} is {rule.fitted_values[index]:.3f} on them"
         if rule.corrected_values is not None and np.isfinite(rule.corrected_values[index]):
             worth += f", {rule.corrected_values[index]:.3f} on rows left out of the fit"
     return f"{name} is predicted {text}{behind}{worth}."

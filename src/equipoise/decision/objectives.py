@@ -215,6 +215,11 @@ def check_objective(objective: Objective, task: str, *, function: str) -> None:
     allowed = allowed_objectives(task)
     if objective.name not in allowed:
         forms = [OBJECTIVES[name][0] for name in allowed]
+        if objective.name in _FOR_ORDINAL and task == "multiclass":
+            raise ArgumentError(
+                f"{objective.name} is for grades, and these classes were read without an order. Where they are grades, "
+                'say task="ordinal" (command line: add --task ordinal).'
+            )
         raise ArgumentError(
             f'`maximize` of {function} cannot be "{objective}" for task {task}. Use one of {listed(forms, limit=30)}.'
         )

@@ -131,11 +131,16 @@ class Comparison:
         """The difference, its interval and what it shows, in one sentence."""
         first, second = self.names
         if math.isnan(self.difference):
-            return f"{first} and {second} cannot be compared in {metric_words(self.metric)}: {self.overall.note}."
-        head = f"{first} changes {metric_words(self.metric)} by {self.difference:+.3f}"
+            return f"{first} and {second} cannot be compared in {self._words}: {self.overall.note}."
+        head = f"{first} changes {self._words} by {self.difference:+.3f}"
         if math.isnan(self.low):
             return f"{head} over {second}: {self.overall.note or 'no interval'}, so nobody can tell whether it helps."
         return f"{head} [{self.low:+.3f}, {self.high:+.3f}] over {second}: {self._shown()}."
+
+    @property
+    def _words(self) -> str:
+        """The metric in words; with one class there is nothing to average."""
+        return metric_words(self.metric.removeprefix("macro_") if not self.classes else self.metric)
 
     def _shown(self) -> str:
         verdict = self.verdict
@@ -148,8 +153,8 @@ class Comparison:
 
     @property
     def needed_sentence(self) -> str:
-        """How many positives would show a difference of this size; empty where that cannot be said."""
-        if self.positives_needed is None:
+        """How many positives would show a difference of this size; empty where it is shown, or too small to name."""
+        if self.positives_needed is None or self.low > 0 or self.high < 0 or f"{abs(self.difference):.3f}" == "0.000":
             return ""
         return (
             f"To see a difference of {abs(self.difference):.3f} four times in five takes about "
@@ -227,7 +232,7 @@ def metric_words(metric: str) -> str:
 
 
 def _p_text(p: float | None) -> str:
-    return "< 0.001" if p is not None and p < 0.0005 else f"= {p:.2g}"
+    return "< 0.001" if p is not None and p < 0.001 else f"= {p:.2g}"
 
 
 def _difference(row: dict[str, Any]) -> Difference:

@@ -96,10 +96,13 @@ class MetricTable:
                 f'The table has no class "{class_name}", only {listed(self.classes)}.'
                 f"{nearest(class_name, self.classes)}"
             )
-        names = sorted({row.name for row in self.rows if (row.class_name is None) == (class_name is None)})
+        of_class = class_name is not None or len(self.classes) == 1
+        names = sorted({row.name for row in self.rows if (row.class_name is not None) == of_class})
+        ruled = any(row.metric in ("f1", "accuracy") for row in self.rows)
+        rule = "" if ruled else " What judges predictions (f1, recall, ...) needs a rule; this table was made without."
         raise ArgumentError(
-            f'The table has no "{metric}"{" of a class" if class_name else ""}; it has {listed(names, limit=40)}.'
-            f"{nearest(metric, names)}"
+            f'The table has no "{metric}"{" of a class" if of_class else ""}; it has {listed(names, limit=40)}.'
+            f"{nearest(metric, names)}{rule}"
         )
 
     def value(self, metric: str, class_name: str | None = None) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -71,9 +72,10 @@ def _not_said(
             f'{source.place(row, column)}: label "{cells[codes[row]]}" is not 0, 1 or empty (unknown). '
             "Correct the cell, or say which label is positive: positive= (command line: --positive)."
         )
+    choice = " or ".join(known) if len(known) == 2 else "one of them"
     return (
         f'{source.name}, column "{column}" holds the labels {listed(known)}, and which is positive is never guessed. '
-        f'Say positive="{known[0]}", for example (command line: --positive {known[0]}).'
+        f"Name it with positive= (command line: --positive): {choice}."
     )
 
 
@@ -101,12 +103,18 @@ def class_cells(
     names, places = candidates[best], found[best]
     if None in places:
         wrong = [place for place, value in enumerate(places) if value is None]
+        likely = ",".join(re.sub(r"^.*?(\d+)$", r"\1", name) for name in names)
+        shown = (
+            f" {likely}"
+            if {canonical(cell) for cell in distinct if not is_missing(canonical(cell), None)} <= set(likely.split(","))
+            else ""
+        )
         row = int(np.isin(codes, wrong).argmax())
         cell = distinct[codes[row]]
         raise DataError(
             f'{source.place(row, column)}: "{cell}" is not one of {listed(names)}.{nearest(cell, names)} '
             "Each class needs a score column that is named after it; leave a cell empty where the class is unknown, or "
-            "name the classes in the order of the score columns: classes= (command line: --classes)."
+            f"name the classes in the order of the score columns: classes= (command line: --classes{shown})."
         )
     return np.asarray(np.array(places, np.float64)[codes]), names
 

@@ -252,7 +252,8 @@ def _refuse_repeat(rows: Rows, column: str, names: list[str]) -> None:
             raise DataError(
                 f'{rows.place(row, column)}: the id "{name}" is also that of row '
                 f"{(first[name] if rows.kept is None else int(rows.kept[first[name]])) + 1}. Keep one row per id, or "
-                'declare that there are no ids: ids="none" (command line: --ids none).'
+                'declare that there are no ids: ids="none" (command line: --ids none); rows that a rule was fitted on '
+                "are then not recognised."
             )
         first[name] = row
 

@@ -342,6 +342,12 @@ def _single_sentence(one: Need, method: str) -> str:
     what = "log-probabilities" if math.isnan(one.intercept) else "log-odds"
     moved = " and each moved by its offset" if math.isnan(one.intercept) else f" and then moved by {one.intercept:+.3g}"
     gain = f"{one.gain:.3g} [{one.gain_low:.3g}, {one.gain_high:.3g}]"
+    if one.needed and not one.gain_low > 0:
+        return (
+            f"A test finds {one.name} miscalibrated ({_p(one.p_value)}; slope {one.slope:.3g} [{one.slope_low:.3g}, "
+            f"{one.slope_high:.3g}] instead of 1), but a gain is not shown: {method} lowers the log loss by {gain} on "
+            "rows it was not fitted on."
+        )
     if one.needed:
         return (
             f"Calibration is needed for {one.name}: {what} should be multiplied by {one.slope:.3g} "
