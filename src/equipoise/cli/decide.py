@@ -88,10 +88,9 @@ def decide(
         scores, role=role, usual="validation", task=task, ids=ids, groups=groups, labels=labels, values=values,
         kind=kind, positive=positive, classes=classes,
     )  # fmt: skip
-    shift = None
-    if scores.is_dir() and (scores / "decision.json").exists():
-        shift = read_rule(scores / "decision.json").log_odds_shift
-    rule = fit_decision(found, maximize, log_odds_shift=shift, empty=empty, method=method, calibrate=calibrate)
+    rule = fit_decision(
+        found, maximize, log_odds_shift=_shift_of(scores), empty=empty, method=method, calibrate=calibrate
+    )
     if figure is not None:  # first: what cannot be drawn is refused with nothing written
         draw_scores(figure, found, rule, plot, usual="thresholds")
     if out is not None:
@@ -106,6 +105,12 @@ def decide(
         console().print("Nothing was written. Add --out decision.json to keep the rule.")
     if figure is not None:
         console().print(f"Drawn in {figure}.")
+
+
+def _shift_of(scores: Path) -> Any:
+    """The shift that the rule of a run folder has; None for a file of scores."""
+    rule = scores / "decision.json"
+    return read_rule(rule).log_odds_shift if scores.is_dir() and rule.exists() else None
 
 
 def _print(rule: DecisionRule, scores: Scores) -> None:
