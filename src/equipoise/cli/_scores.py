@@ -9,6 +9,7 @@ import typer
 
 from equipoise._checks import ArgumentError, DataError
 from equipoise.cli._options import columns, console
+from equipoise.decision import DecisionRule, fixed_rule, read_rule
 from equipoise.scores import Scores, read_scores
 
 ScoresArgument = Annotated[
@@ -58,6 +59,28 @@ ScoreClassesOption = Annotated[
     str | None,
     typer.Option("--classes", help="Names of the classes, comma-separated, in the order of the score columns."),
 ]
+RuleOption = Annotated[
+    Path | None, typer.Option("--rule", help="decision.json of `decide`. Default for a run folder: its own.")
+]
+ThresholdOption = Annotated[
+    float | None, typer.Option("--threshold", help="One fixed probability for all classes instead of a rule.")
+]
+
+
+def choose_rule(scores: Path, rule: Path | None, threshold: float | None, found: Scores) -> DecisionRule | None:
+    """Return the rule that was asked for; else that of a run folder, or for exclusive classes the most likely one.
+
+    None where nothing says when to predict.
+    """
+    if rule is not None and threshold is not None:
+        raise ArgumentError("--rule and --threshold exclude each other. Give one of them.")
+    if threshold is not None:
+        return fixed_rule(found, threshold)
+    if rule is None and scores.is_dir() and (scores / "decision.json").exists():
+        rule = scores / "decision.json"
+    if rule is None and found.exclusive:
+        return fixed_rule(found, None)  # the most likely class: nothing to fit and nothing to choose
+    return None if rule is None else read_rule(rule)
 
 
 def load_scores(

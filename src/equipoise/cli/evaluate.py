@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from equipoise._checks import ArgumentError
 from equipoise._files import write_json
 from equipoise.cli._figures import FigureOption, PlotOption, check_figure, draw_scores
 from equipoise.cli._options import (
@@ -23,6 +21,7 @@ from equipoise.cli._options import (
 from equipoise.cli._scores import (
     KindOption,
     RoleOption,
+    RuleOption,
     ScoreClassesOption,
     ScoreGroupsOption,
     ScoreIdsOption,
@@ -31,10 +30,12 @@ from equipoise.cli._scores import (
     ScoresArgument,
     ScoreTaskOption,
     ScoreValuesOption,
+    ThresholdOption,
+    choose_rule,
     load_scores,
 )
 from equipoise.cli._subgroups import ByOption, ByTableOption, show_subgroups, subgroup_names
-from equipoise.decision import DecisionRule, fixed_rule, read_rule
+from equipoise.decision import DecisionRule
 from equipoise.evidence import MetricTable
 from equipoise.evidence import evaluate as evaluate_scores
 from equipoise.evidence.metric_table import interval_text
@@ -46,12 +47,8 @@ _SHOWN = ("auc", "ap", "f1")
 
 def evaluate(
     scores: ScoresArgument,
-    rule: Annotated[
-        Path | None, typer.Option("--rule", help="decision.json of `decide`. Default for a run folder: its own.")
-    ] = None,
-    threshold: Annotated[
-        float | None, typer.Option("--threshold", help="One fixed probability for all classes instead of a rule.")
-    ] = None,
+    rule: RuleOption = None,
+    threshold: ThresholdOption = None,
     role: RoleOption = None,
     task: ScoreTaskOption = None,
     ids: ScoreIdsOption = None,
@@ -86,7 +83,7 @@ def evaluate(
         scores, role=role, usual="test", task=task, ids=ids, groups=groups, labels=labels, values=values,
         kind=kind, positive=positive, classes=classes,
     )  # fmt: skip
-    chosen = _rule(scores, rule, threshold, found)
+    chosen = choose_rule(scores, rule, threshold, found)
     names = None if by is None else subgroup_names(scores, found, by, by_table, ids)
     table = _judged(found, chosen, by, names, replicates=replicates, level=level, seed=seed)
     if figure is not None:  # first: what cannot be drawn is refused with nothing written
@@ -109,18 +106,6 @@ def _judged(
     if by is None or names is None:
         return evaluate_scores(scores, rule, **settings)
     return evaluate_by(scores, names, rule, by=by, **settings)
-
-
-def _rule(scores: Path, rule: Path | None, threshold: float | None, found: Scores) -> DecisionRule | None:
-    if rule is not None and threshold is not None:
-        raise ArgumentError("--rule and --threshold exclude each other. Give one of them.")
-    if threshold is not None:
-        return fixed_rule(found, threshold)
-    if rule is None and scores.is_dir() and (scores / "decision.json").exists():
-        rule = scores / "decision.json"
-    if rule is None and found.exclusive:
-        return fixed_rule(found, None)  # the most likely class: nothing to fit and nothing to choose
-    return None if rule is None else read_rule(rule)
 
 
 def show_metrics(table: MetricTable) -> None:

@@ -25,6 +25,7 @@ from equipoise.cli._options import (
 from equipoise.cli._scores import (
     KindOption,
     RoleOption,
+    RuleOption,
     ScoreClassesOption,
     ScoreGroupsOption,
     ScoreIdsOption,
@@ -33,9 +34,11 @@ from equipoise.cli._scores import (
     ScoresArgument,
     ScoreTaskOption,
     ScoreValuesOption,
+    ThresholdOption,
+    choose_rule,
     load_scores,
 )
-from equipoise.decision import DecisionRule, fixed_rule, read_rule, write_rule
+from equipoise.decision import DecisionRule, write_rule
 from equipoise.scores import Scores
 
 if TYPE_CHECKING:
@@ -45,12 +48,6 @@ _USUAL = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 _FIGURES = (("ppv", "PPV", 3), ("npv", "NPV", 4), ("f1", "F1", 3), ("alarms", "alarms per 1,000", 0))
 
 
-RuleOption = Annotated[
-    Path | None, typer.Option("--rule", help="decision.json of `decide`. Default for a run folder: its own.")
-]
-ThresholdOption = Annotated[
-    float | None, typer.Option("--threshold", help="One fixed probability for all classes instead of a rule.")
-]
 AtOption = Annotated[
     str | None,
     typer.Option("--at", help="Prevalences, such as 0.01,0.05, or FROM:TO or FROM:TO:NUMBER, evenly by ratio."),
@@ -274,20 +271,13 @@ def _cell(table: PrevalenceTable, figure: str, index: int, column: int, digits: 
 
 
 def _rule(scores: Path, rule: Path | None, threshold: float | None, found: Scores) -> DecisionRule:
-    if rule is not None and threshold is not None:
-        raise ArgumentError("--rule and --threshold exclude each other. Give one of them.")
-    if threshold is not None:
-        return fixed_rule(found, threshold)
-    if rule is None and scores.is_dir() and (scores / "decision.json").exists():
-        rule = scores / "decision.json"
-    if rule is not None:
-        return read_rule(rule)
-    if found.exclusive:
-        return fixed_rule(found, None)  # the most likely class: nothing to fit and nothing to choose
-    raise ArgumentError(
-        "What thresholds do elsewhere needs thresholds. Give --rule decision.json (from equipoise decide), or "
-        "--threshold."
-    )
+    chosen = choose_rule(scores, rule, threshold, found)
+    if chosen is None:
+        raise ArgumentError(
+            "What thresholds do elsewhere needs thresholds. Give --rule decision.json (from equipoise decide), or "
+            "--threshold."
+        )
+    return chosen
 
 
 def _places(shares: tuple[float, ...] | None, estimate: PrevalenceEstimate | None, found: Scores) -> Any:
