@@ -69,7 +69,9 @@ def test_a_full_disk_stops_a_training_in_one_sentence_and_loses_nothing(
         assert not list(run.rglob("*.part"))
         assert not (run / "DONE").exists()
         del caught
-    assert {"last.safetensors", "split.csv"} <= stopped
+    # One of the first records, one of those after it, and the checkpoint: which ones depends on their lengths.
+    assert "last.safetensors" in stopped
+    assert len(stopped) >= 3
     train(recipe, out=run, resume=True)
     assert _contents(run) == _contents(whole)
 

@@ -130,7 +130,7 @@ def test_multiclass_figures_equal_scikit_learn(seed, ordinal):
         classes=list("abcd"),
         task="ordinal" if ordinal else None,
     )
-    decisions = fit_decision(scores).apply(scores)
+    decisions = fit_decision(scores, maximize="argmax").apply(scores)
     figures = measure(scores, decisions)
     values, predicted = scores.probabilities(), logits.argmax(axis=1)
     expected = {
