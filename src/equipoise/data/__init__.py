@@ -10,6 +10,7 @@ _HOME = {
     "Leak": "tabular", "find_leaks": "tabular", "forgotten_targets": "tabular",
     "fit_preprocessor": "tabular", "read_features": "tabular", "read_features_as": "tabular",
     "ImageCache": "cache", "build_cache": "cache", "apply_clahe": "clahe", "Steps": "steps", "parse_steps": "steps",
+    "ImageFiles": "images", "find_images": "images", "read_image": "images", "to_uint8": "images",
     "batch_bounds": "batches", "epoch_batches": "batches", "epoch_order": "batches", "stable_seed": "batches",
 }  # fmt: skip
 
@@ -18,6 +19,7 @@ __all__ = [
     "Column",
     "Features",
     "ImageCache",
+    "ImageFiles",
     "Leak",
     "MISSING_WORDS",
     "NUMERIC_METHODS",
@@ -30,13 +32,16 @@ __all__ = [
     "build_cache",
     "epoch_batches",
     "epoch_order",
+    "find_images",
     "find_leaks",
     "fit_preprocessor",
     "forgotten_targets",
     "parse_steps",
     "read_features",
     "read_features_as",
+    "read_image",
     "stable_seed",
+    "to_uint8",
 ]
 
 __getattr__, __dir__ = load_late(__name__, _HOME)
