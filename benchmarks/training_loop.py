@@ -19,20 +19,21 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from equipoise.data import TableRows
 from equipoise.losses import make_loss
 from equipoise.models import TabularModel, make_model
 from equipoise.recipe import TrainingSettings
-from equipoise.training import Fit, Phase, Rows
+from equipoise.training import Fit, Phase
 
 ROWS, COLUMNS, CLASSES = 4000, 30, 10
 
 
-def table() -> Rows:
+def table() -> TableRows:
     """Return the table that all loops train on."""
     generator = torch.Generator().manual_seed(0)
     numeric = torch.randn(ROWS, COLUMNS, generator=generator)
     labels = (torch.rand(ROWS, CLASSES, generator=generator) < 0.1).float()
-    return Rows(numeric, torch.zeros((ROWS, 0), dtype=torch.int64), labels)
+    return TableRows(numeric, torch.zeros((ROWS, 0), dtype=torch.int64), labels)
 
 
 def model() -> TabularModel:
@@ -40,7 +41,7 @@ def model() -> TabularModel:
     return make_model("mlp", n_numeric=COLUMNS, cardinalities=(), n_outputs=CLASSES, seed=0)
 
 
-def ours(rows: Rows, batch: int, epochs: int) -> None:
+def ours(rows: TableRows, batch: int, epochs: int) -> None:
     """Train with Equipoise."""
     settings = TrainingSettings(epochs=epochs, patience=None, batch_size=batch)
     phases = [Phase(make_loss("bce", "multilabel", has_unknowns=False))]
@@ -48,7 +49,7 @@ def ours(rows: Rows, batch: int, epochs: int) -> None:
     fit.run(lambda *_: 0.0, lambda *_: None, lambda _: None)
 
 
-def bare(rows: Rows, batch: int, epochs: int, *, fused: bool = False) -> None:
+def bare(rows: TableRows, batch: int, epochs: int, *, fused: bool = False) -> None:
     """Train as one writes it by hand: a permutation, slices, AdamW with its defaults."""
     net, loss = model(), nn.BCEWithLogitsLoss()
     optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3, fused=fused or None)
@@ -62,12 +63,12 @@ def bare(rows: Rows, batch: int, epochs: int, *, fused: bool = False) -> None:
             optimizer.step()
 
 
-def bare_fused(rows: Rows, batch: int, epochs: int) -> None:
+def bare_fused(rows: TableRows, batch: int, epochs: int) -> None:
     """The bare loop with the fused AdamW that ours uses: what is left is the cost of the loop alone."""
     bare(rows, batch, epochs, fused=True)
 
 
-def loader(rows: Rows, batch: int, epochs: int) -> None:
+def loader(rows: TableRows, batch: int, epochs: int) -> None:
     """Train with a DataLoader, as most people do."""
     net, loss = model(), nn.BCEWithLogitsLoss()
     optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3)
@@ -100,7 +101,7 @@ def lightning() -> Callable[[Rows, int, int], None] | None:
         def configure_optimizers(self) -> torch.optim.Optimizer:
             return torch.optim.AdamW(self.net.parameters(), lr=2e-3)
 
-    def train(rows: Rows, batch: int, epochs: int) -> None:
+    def train(rows: TableRows, batch: int, epochs: int) -> None:
         data = TensorDataset(rows.numeric, rows.categorical, rows.labels)
         trainer = pl.Trainer(
             max_epochs=epochs, logger=False, enable_checkpointing=False, enable_progress_bar=False,

@@ -28,7 +28,7 @@ _SAMPLERS = {
     "solved": ("balance.sampling.method=uniform",),
     "half": ("balance.sampling.method=uniform", "balance.sampling.strength=0.5"),
     "heuristic": ("balance.sampling.method=max",),
-    # The way back holds for what was trained to the end: it starts at the natural prior and has to move from epoch 3 on.
+    # The way back holds for what was trained to the end: it starts at the natural prior and moves from epoch 3 on.
     "scheduled": ("balance.sampling.method=uniform", "balance.schedule.from_epoch=3", "training.epochs=60"),
     "in turn": ("balance.sampling.method=uniform", "balance.sampling.replacement=false"),
     "strict": ("balance.sampling.method=uniform", "balance.sampling.strict=true"),

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from equipoise.balance import class_weights, gradient_shares, plan_sampling
-from equipoise.data import fit_preprocessor
 from equipoise.labels import Labels, count_labels
 from equipoise.losses import make_loss
 from equipoise.models import make_model, prior_logits
@@ -87,10 +86,9 @@ def test_the_shares_of_a_run_are_those_that_its_model_has_at_its_start(tmp_path,
         prepared, 0, folder=tmp_path, run=None, watch=None, workers=Workers(), device=torch.device("cpu")
     )
     rows = member.rows.train
-    preprocessor = fit_preprocessor(prepared.features, rows)
-    arrays = preprocessor.apply(prepared.features)
-    model = member._make_model(preprocessor, arrays.numeric).eval()
-    logits = model(torch.from_numpy(arrays.numeric)[rows], torch.from_numpy(arrays.categorical)[rows])
+    inputs = prepared.inputs.fit(rows)
+    model = member._make_model(inputs).eval()
+    logits = model(*inputs.rows().take(torch.from_numpy(rows)).load().inputs)
     logits = logits.detach().reshape(len(rows), -1, 3)[:, 0].double().requires_grad_()
     plan, loss = prepared.member_plan(member.rows), prepared.make_loss()
     drawn = np.ones((len(rows), 3)) if plan is None else plan.sample_weights[:, None] * plan.entry_weights

@@ -123,7 +123,11 @@ def test_arguments_that_do_not_fit_say_what_to_do(read, header, arguments, messa
 @pytest.mark.parametrize(
     ("cells", "positive", "message"),
     [
-        (("good", "bad"), None, 'holds the labels "bad", "good", and which is positive is never guessed. Name it with positive='),
+        (
+            ("good", "bad"),
+            None,
+            'holds the labels "bad", "good", and which is positive is never guessed. Name it',
+        ),
         (("1", "2"), None, 'row 2, column "outcome": label 2 is not 0, 1 or empty'),
         (("0", "maybe"), None, 'row 2, column "outcome": label "maybe" is not 0, 1 or empty'),
         (("no", "yes"), "yess", 'never holds the positive label "yess"; it holds "no", "yes". Did you mean "yes"?'),

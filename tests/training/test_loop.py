@@ -12,20 +12,21 @@ import pytest
 import torch
 
 from equipoise._checks import RunError
+from equipoise.data import TableRows
 from equipoise.losses import make_loss
 from equipoise.models import make_model
 from equipoise.recipe import TrainingSettings
-from equipoise.training import Fit, Phase, Rows
+from equipoise.training import Fit, Phase
 
 
-def _rows(count: int = 200, *, unknown: float = 0.0) -> Rows:
+def _rows(count: int = 200, *, unknown: float = 0.0) -> TableRows:
     generator = torch.Generator().manual_seed(5)
     numeric = torch.randn(count, 4, generator=generator)
     chance = torch.sigmoid(numeric[:, :3] - 1.0)
     labels = torch.bernoulli(chance, generator=generator)
     hidden = torch.rand(labels.shape, generator=generator) < unknown
     labels = torch.where(hidden, torch.full_like(labels, math.nan), labels)
-    return Rows(numeric, torch.zeros((count, 0), dtype=torch.int64), labels)
+    return TableRows(numeric, torch.zeros((count, 0), dtype=torch.int64), labels)
 
 
 def _fit(

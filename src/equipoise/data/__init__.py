@@ -12,9 +12,11 @@ _HOME = {
     "ImageCache": "cache", "build_cache": "cache", "apply_clahe": "clahe", "Steps": "steps", "parse_steps": "steps",
     "ImageFiles": "images", "find_images": "images", "read_image": "images", "to_uint8": "images",
     "batch_bounds": "batches", "epoch_batches": "batches", "epoch_order": "batches", "stable_seed": "batches",
+    "Batch": "rows", "Rows": "rows", "TableRows": "rows", "load_each": "rows",
 }  # fmt: skip
 
 __all__ = [
+    "Batch",
     "CategoryStep",
     "Column",
     "Features",
@@ -25,7 +27,9 @@ __all__ = [
     "NUMERIC_METHODS",
     "NumericStep",
     "Preprocessor",
+    "Rows",
     "Steps",
+    "TableRows",
     "TabularArrays",
     "apply_clahe",
     "batch_bounds",
@@ -36,6 +40,7 @@ __all__ = [
     "find_leaks",
     "fit_preprocessor",
     "forgotten_targets",
+    "load_each",
     "parse_steps",
     "read_features",
     "read_features_as",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from equipoise.training.checkpoint import read_checkpoint, write_checkpoint
 from equipoise.training.combine import mean_of_members
 from equipoise.training.guard import Finding, Guard
-from equipoise.training.loop import Fit, Phase, Rows, Workers, predict_logits
+from equipoise.training.loop import Fit, Phase, Workers, predict_logits
 from equipoise.training.posthoc import normalised_weights, retrain_last_layer, tau_normalise
 from equipoise.training.predict import predict
 from equipoise.training.prepare import Prepared, prepare
@@ -19,7 +19,6 @@ __all__ = [
     "Phase",
     "Prepared",
     "ProgressBar",
-    "Rows",
     "Silent",
     "Watch",
     "Workers",

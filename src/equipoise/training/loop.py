@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,44 +20,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from equipoise._checks import RunError
-from equipoise.data import epoch_order
+from equipoise.data import Batch, Rows, epoch_order, load_each
 from equipoise.training.schedule import Schedule, make_optimizer
 
 if TYPE_CHECKING:
     from equipoise.recipe import TrainingSettings
 
 _HALF = {"bf16": torch.bfloat16, "16": torch.float16}
-_PREDICTION_ROWS = 8192
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Rows of a table in memory, as a model takes them: numbers, category codes and labels (NaN is unknown)."""
-
-    numeric: Tensor  # (rows, numeric columns) float32
-    categorical: Tensor  # (rows, categorical columns) int64
-    labels: Tensor  # (rows,) or (rows, classes) float32
-    entry_weights: Tensor | None = None  # (rows, classes) float32, of the losses; None for ones
-
-    def __len__(self) -> int:
-        return int(self.labels.shape[0])
-
-    def take(self, index: Tensor) -> Rows:
-        """Rows at `index`, in that order."""
-        return self._each(lambda tensor: tensor[index])
-
-    def part(self, begin: int, end: int, stride: int = 1) -> Rows:
-        """Every `stride`-th row from `begin` before `end`, without a copy."""
-        cut = slice(begin, end, stride)
-        return self._each(lambda tensor: tensor[cut])
-
-    def to(self, device: torch.device) -> Rows:
-        """The same rows on a device."""
-        return self._each(lambda tensor: tensor.to(device))
-
-    def _each(self, change: Callable[[Tensor], Tensor]) -> Rows:
-        weights = None if self.entry_weights is None else change(self.entry_weights)
-        return Rows(change(self.numeric), change(self.categorical), change(self.labels), weights)
 
 
 @dataclass(frozen=True)
@@ -106,7 +76,7 @@ class Fit:
     """One training of one model.
 
     Args:
-        model: takes (numeric, categorical), returns logits (rows, outputs) or (rows, submodels, outputs).
+        model: takes what the rows load, returns logits (rows, outputs) or (rows, submodels, outputs).
         phases: in order of `from_epoch`, the first from 1. Only epochs of the last one can be the best: what is kept
             was trained under all corrections.
         train: rows to learn from. validation: rows to watch.
@@ -134,7 +104,7 @@ class Fit:
         self.settings, self.seed, self.workers = settings, seed, workers
         self.higher_is_better = higher_is_better
         self.progress = Progress()
-        self.device = train.labels.device
+        self.device = train.device
         self.rows_per_step = batch_size * settings.accumulate
         self.steps_per_epoch = step_count(len(train), self.rows_per_step)
         self.batch_size = batch_size
@@ -183,22 +153,29 @@ class Fit:
     @property
     def judged(self) -> nn.Module:
         """The model that is validated and kept: the moving average of the weights, where there is one."""
-        return self.model if self._average is None else self._average
+        if self._average is None:
+            return self.model
+        # Statistics of batch normalisation are averages already.
+        for kept, current in zip(self._average.buffers(), self.model.buffers(), strict=True):
+            kept.copy_(current)
+        return self._average
 
     def _epoch(self, forward: nn.Module, after_step: Callable[[Fit], None]) -> float:
         phase = self._phase()
         order = self._order(phase)
-        shuffled = self.train_rows.take(order)  # one gather an epoch; batches are then slices
+        shuffled = self.train_rows.take(order).in_epoch(self.progress.epoch)
         if phase.entry_weights is not None:
-            shuffled = replace(shuffled, entry_weights=phase.entry_weights[order])
+            shuffled = shuffled.weighed(phase.entry_weights[order])
         known = _known_entries(shuffled.labels, self.rows_per_step, self.steps_per_epoch)
         self.model.train()
-        while self.progress.step < self.steps_per_epoch:
-            step = self.progress.step
-            self._step(forward, phase.loss, shuffled, step, known[step])
-            self.progress.step += 1
-            if self.progress.step < self.steps_per_epoch:
-                after_step(self)
+        with contextlib.closing(load_each(self._micro_batches(shuffled))) as batches:
+            while self.progress.step < self.steps_per_epoch:
+                step = self.progress.step
+                micro = itertools.islice(batches, len(self._micro_bounds(step, len(shuffled))))
+                self._step(forward, phase.loss, micro, step, known[step])
+                self.progress.step += 1
+                if self.progress.step < self.steps_per_epoch:
+                    after_step(self)
         mean_loss = float(self._loss_sum) / max(1, sum(known))
         if not math.isfinite(mean_loss):
             raise RunError(
@@ -221,11 +198,13 @@ class Fit:
         order = epoch_order(rows, seed=self.seed, epoch=epoch) if phase.order is None else phase.order(epoch)
         return order.to(self.device)
 
-    def _step(self, forward: nn.Module, loss_module: nn.Module, shuffled: Rows, step: int, known: int) -> None:
+    def _step(
+        self, forward: nn.Module, loss_module: nn.Module, micro_batches: Iterator[Batch], step: int, known: int
+    ) -> None:
         self._optimizer.zero_grad(set_to_none=True)
-        for micro in self._micro_batches(shuffled, step):
+        for micro in micro_batches:
             with _autocast(self.device, self.settings.precision):
-                logits = forward(micro.numeric, micro.categorical)
+                logits = forward(*micro.inputs)
                 loss = member_loss(
                     loss_module, logits, micro.labels, normaliser=float(max(1, known)), weights=micro.entry_weights
                 )
@@ -250,12 +229,17 @@ class Fit:
         self._scaler.step(self._optimizer)  # without half precision the scaler only passes on
         self._scaler.update()
 
-    def _micro_batches(self, shuffled: Rows, step: int) -> Iterator[Rows]:
-        begin, end = step_bounds(step, self.rows_per_step, self.steps_per_epoch, len(shuffled))
+    def _micro_bounds(self, step: int, rows: int) -> list[tuple[int, int]]:
+        """First row, and first row after it, of each micro-batch of a step."""
+        begin, end = step_bounds(step, self.rows_per_step, self.steps_per_epoch, rows)
         width = self.batch_size if self.settings.accumulate > 1 else end - begin
-        for left in range(begin, end, width):
-            right = min(left + width, end)
-            yield shuffled.part(left + self.workers.rank, right, self.workers.count)
+        return [(left, min(left + width, end)) for left in range(begin, end, width)]
+
+    def _micro_batches(self, shuffled: Rows) -> Iterator[Rows]:
+        """The micro-batches of the epoch, from the step under way on."""
+        for step in range(self.progress.step, self.steps_per_epoch):
+            for left, right in self._micro_bounds(step, len(shuffled)):
+                yield shuffled.part(left + self.workers.rank, right, self.workers.count)
 
     def _forward(self) -> nn.Module:
         if self.workers.count == 1:
@@ -364,10 +348,10 @@ def predict_logits(model: nn.Module, rows: Rows, precision: str = "32") -> NDArr
     was_training = model.training
     model.eval()
     found = []
-    for begin in range(0, max(1, len(rows)), _PREDICTION_ROWS):
-        part = rows.part(begin, begin + _PREDICTION_ROWS)
-        with _autocast(rows.labels.device, precision):
-            logits = model(part.numeric, part.categorical)
+    width = rows.prediction_rows
+    for batch in load_each(rows.part(begin, begin + width) for begin in range(0, max(1, len(rows)), width)):
+        with _autocast(rows.device, precision):
+            logits = model(*batch.inputs)
         found.append(logits if logits.dim() == 3 else logits.unsqueeze(1))
     model.train(was_training)
     return np.ascontiguousarray(torch.cat(found).transpose(0, 1).float().cpu().numpy(), dtype=np.float64)

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from equipoise._checks import RunError
-from equipoise.data import Preprocessor, fit_preprocessor, stable_seed
+from equipoise.data import Rows, stable_seed
 from equipoise.decision import higher_is_better, monitor_value
-from equipoise.models import TabularModel, make_model
+from equipoise.models import TabularModel
 from equipoise.scores import Scores
 from equipoise.training.checkpoint import read_checkpoint, write_checkpoint
 from equipoise.training.combine import make_scores, measured_ledger, natural_logits
 from equipoise.training.guard import Guard
-from equipoise.training.loop import Fit, Logits, Phase, Rows, Workers, predict_logits, resolve_batch_size
+from equipoise.training.inputs import FittedInputs, ModelRequest
+from equipoise.training.loop import Fit, Logits, Phase, Workers, predict_logits, resolve_batch_size
 
 if TYPE_CHECKING:
     from equipoise.runs import Run
@@ -39,7 +39,7 @@ class Trained:
     Attributes:
         weights: of its best epoch, by name.
         model: what makes it again, `model_from_dict`.
-        preprocessor: fitted on its training rows.
+        inputs: what was fitted on its training rows, `FittedInputs.to_dict`.
         validation: raw logits (submodels, rows, outputs) of its validation rows. test: of the test rows.
         best_epoch: from 1. best_value: the watched metric there.
         events: size of the event log when it was finished.
@@ -47,7 +47,7 @@ class Trained:
 
     weights: Mapping[str, Tensor]
     model: Mapping[str, Any]
-    preprocessor: Preprocessor
+    inputs: Mapping[str, Any]
     validation: Logits
     test: Logits
     best_epoch: int
@@ -96,14 +96,9 @@ class MemberTraining:
         """Return the finished member: read when it was finished before, resumed when it was cut, else trained."""
         if self.finished_file.exists():
             return self._read_finished()
-        preprocessor = fit_preprocessor(self.prepared.features, self.rows.train)
-        arrays = preprocessor.apply(self.prepared.features)
-        table = Rows(
-            torch.from_numpy(arrays.numeric),
-            torch.from_numpy(arrays.categorical),
-            torch.from_numpy(np.ascontiguousarray(self.prepared.labels.values, dtype=np.float32)),
-        )
-        model = self._make_model(preprocessor, arrays.numeric)
+        inputs = self.prepared.inputs.fit(self.rows.train)
+        table = inputs.rows()
+        model = self._make_model(inputs)
         if self.start is not None:
             self.start(model, self.number)
         model = model.to(self.device)
@@ -116,7 +111,7 @@ class MemberTraining:
         trained = Trained(
             weights={name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()},
             model=model.to_dict(),
-            preprocessor=preprocessor,
+            inputs=inputs.to_dict(),
             validation=predict_logits(model, fit.validation_rows, self.settings.precision),
             test=predict_logits(model, test, self.settings.precision),
             best_epoch=fit.progress.best_epoch,
@@ -153,20 +148,16 @@ class MemberTraining:
         corrected = Phase(prepared.make_loss().to(self.device), order, first, weights)
         return [corrected] if first == 1 else [Phase(prepared.make_plain_loss().to(self.device)), corrected]
 
-    def _make_model(self, preprocessor: Preprocessor, numeric: NDArray[np.float32]) -> TabularModel:
-        recipe, ledger = self.prepared.recipe, self.prepared.starting_ledger
-        return make_model(
-            recipe.model.name,
-            n_numeric=numeric.shape[1],
-            cardinalities=preprocessor.cardinalities,
-            n_outputs=ledger.outputs,
+    def _make_model(self, inputs: FittedInputs) -> TabularModel:
+        ledger = self.prepared.starting_ledger
+        request = ModelRequest(
+            outputs=ledger.outputs,
             multiclass=self.prepared.exclusive and not ledger.stepwise,
-            seed=self.seed,
             prior=ledger.starting_scores(self.prepared.prior),
-            initial_bias=recipe.model.initial_bias,
-            training_numeric=numeric[self.rows.train],
-            **recipe.model.settings,
+            seed=self.seed,
+            train=self.rows.train,
         )
+        return inputs.make_model(self.prepared.recipe, request)
 
     # -- watching --------------------------------------------------------------------------------------------------
 
@@ -249,7 +240,7 @@ class MemberTraining:
         tensors["test"] = torch.from_numpy(trained.test)
         record = {
             "model": dict(trained.model),
-            "preprocessor": trained.preprocessor.to_dict(),
+            "inputs": dict(trained.inputs),
             "best_epoch": trained.best_epoch,
             "best_value": trained.best_value,
             "events": trained.events,
@@ -262,7 +253,7 @@ class MemberTraining:
             return Trained(
                 weights={n.removeprefix("weights."): t for n, t in tensors.items() if n.startswith("weights.")},
                 model=record["model"],
-                preprocessor=Preprocessor.from_dict(record["preprocessor"]),
+                inputs=record["inputs"],
                 validation=tensors["validation"].numpy(),
                 test=tensors["test"].numpy(),
                 best_epoch=record["best_epoch"],

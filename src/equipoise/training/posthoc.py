@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from equipoise._checks import ArgumentError, RunError, check_number
+from equipoise.data import Rows
 from equipoise.decision import fixed_rule
 from equipoise.evidence import evaluate
 from equipoise.labels import read_split
@@ -23,15 +24,12 @@ from equipoise.recipe import read_recipe
 from equipoise.runs import Run
 from equipoise.scores import Scores
 from equipoise.training.combine import make_scores, measured_ledger, natural_logits
-from equipoise.training.loop import Rows, Workers, predict_logits
+from equipoise.training.loop import Workers, predict_logits
 from equipoise.training.member import MemberTraining, Trained
 from equipoise.training.predict import load_members
 from equipoise.training.prepare import Prepared, prepare
 from equipoise.training.telemetry import Silent, Watch
 from equipoise.training.train import write_finished
-
-if TYPE_CHECKING:
-    from equipoise.data import Preprocessor
 
 _LAST_LAYER = ("output.", "skip.")
 TAUS = tuple(float(tau) for tau in np.linspace(0.0, 1.0, 11).round(1))
@@ -187,27 +185,24 @@ def _prepare_as(run: Run, recipe: Any) -> Prepared:
     return prepared
 
 
-def _rows(prepared: Prepared, preprocessor: Preprocessor, rows: Any) -> Rows:
-    arrays = preprocessor.apply(prepared.features)
-    labels = np.ascontiguousarray(prepared.labels.values, dtype=np.float32)
-    table = Rows(torch.from_numpy(arrays.numeric), torch.from_numpy(arrays.categorical), torch.from_numpy(labels))
-    return table.take(torch.from_numpy(rows))
+def _rows(prepared: Prepared, inputs: Mapping[str, Any], rows: Any) -> Rows:
+    return prepared.inputs.restore(inputs).rows().take(torch.from_numpy(rows))
 
 
 def _scaled_member(
-    prepared: Prepared, number: int, model: TabularModel, preprocessor: Preprocessor, *, tau: float
+    prepared: Prepared, number: int, model: TabularModel, inputs: Mapping[str, Any], *, tau: float
 ) -> Trained:
     original = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     model.load_state_dict(normalised_weights(original, tau))
     precision = prepared.recipe.training.precision
-    validation = predict_logits(model, _rows(prepared, preprocessor, prepared.members[number].validation), precision)
-    test = predict_logits(model, _rows(prepared, preprocessor, prepared.test), precision)
+    validation = predict_logits(model, _rows(prepared, inputs, prepared.members[number].validation), precision)
+    test = predict_logits(model, _rows(prepared, inputs, prepared.test), precision)
     weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     model.load_state_dict(original)
-    return Trained(weights, model.to_dict(), preprocessor, validation, test, 0, float("nan"), 0)
+    return Trained(weights, model.to_dict(), inputs, validation, test, 0, float("nan"), 0)
 
 
-def _validation(prepared: Prepared, members: Sequence[tuple[TabularModel, Preprocessor]], tau: float) -> Scores:
+def _validation(prepared: Prepared, members: Sequence[tuple[TabularModel, Mapping[str, Any]]], tau: float) -> Scores:
     rows = np.concatenate([member.validation for member in prepared.members])
     logits = [_scaled_member(prepared, n, *member, tau=tau).validation for n, member in enumerate(members)]
     known = [~np.isnan(prepared.labels.select(member.validation).table()) for member in prepared.members]

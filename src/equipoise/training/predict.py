@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from equipoise._checks import EquipoiseError, RunError
 from equipoise._tasks import is_exclusive
 from equipoise.balance import Ledger
-from equipoise.data import Preprocessor
 from equipoise.decision import read_rule
 from equipoise.labels import Census, names_of, read_table
 from equipoise.models import TabularModel, model_from_dict
@@ -22,7 +21,8 @@ from equipoise.runs import Run
 from equipoise.scores import Decisions, Scores
 from equipoise.training.checkpoint import read_checkpoint
 from equipoise.training.combine import natural_logits
-from equipoise.training.loop import Rows, predict_logits
+from equipoise.training.inputs import check_fit, rows_of_table
+from equipoise.training.loop import predict_logits
 
 if TYPE_CHECKING:
     import polars
@@ -84,10 +84,9 @@ def predict(run: Run | str | Path, table: str | Path) -> Predictions:
     exclusive = is_exclusive(census.task)
     notes: list[str] = []
     raw = []
-    for model, preprocessor in load_members(run):
-        arrays = preprocessor.apply(preprocessor.read(frame, source=Path(table).name))
-        notes += [note for note in arrays.notes() if note not in notes]
-        rows = Rows(torch.from_numpy(arrays.numeric), torch.from_numpy(arrays.categorical), torch.zeros(len(frame)))
+    for model, state in load_members(run):
+        rows, said = rows_of_table(state, frame, table)
+        notes += [note for note in said if note not in notes]
         raw.append(predict_logits(model, rows, recipe.training.precision))
     values = natural_logits(ledger, census.task, raw)
     decisions = _decide(run, census, values)
@@ -122,8 +121,8 @@ def _ids(recipe: Recipe, frame: polars.DataFrame) -> NDArray[Any]:
     return names_of(frame[recipe.data.ids].to_list())
 
 
-def load_members(run: Run) -> list[tuple[TabularModel, Preprocessor]]:
-    """Return the trained models of a run, each with the preprocessing of its columns.
+def load_members(run: Run) -> list[tuple[TabularModel, dict[str, Any]]]:
+    """Return the trained models of a run, each with what was fitted for its inputs (`FittedInputs.to_dict`).
 
     Raises:
         RunError: the files are damaged or do not fit together.
@@ -147,14 +146,13 @@ def load_members(run: Run) -> list[tuple[TabularModel, Preprocessor]]:
 
 def _load_member(
     config: dict[str, Any], state: dict[str, Any], tensors: dict[str, torch.Tensor], number: int
-) -> tuple[TabularModel, Preprocessor]:
+) -> tuple[TabularModel, dict[str, Any]]:
     prefix = f"members.{number}."
     weights = {n.removeprefix(prefix): tensor for n, tensor in tensors.items() if n.startswith(prefix)}
-    model, preprocessor = model_from_dict(config), Preprocessor.from_dict(state)
+    model = model_from_dict(config)
     model.load_state_dict(weights)
-    if preprocessor.cardinalities != model.cardinalities or len(preprocessor.numeric_names) != model.n_numeric:
-        raise ValueError("the columns are not those that the model takes")
-    return model.eval(), preprocessor
+    check_fit(state, model)
+    return model.eval(), state
 
 
 def _first_line(error: BaseException) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,14 +25,15 @@ from equipoise.balance import (
     plan_sampling,
     preflight,
 )
-from equipoise.data import Features, Leak, epoch_order, find_leaks, forgotten_targets, read_features, stable_seed
+from equipoise.data import epoch_order, stable_seed
 from equipoise.decision.objectives import check_objective, parse_objective
-from equipoise.labels import Census, Labels, Split, count_labels, read_labels, read_split, read_table, split_labels
+from equipoise.labels import Census, Labels, Split, count_labels, read_labels, read_split, split_labels
 from equipoise.losses import ClassLoss, make_loss
 from equipoise.models import prior_logits
 from equipoise.samplers import IndexStream
 from equipoise.samplers.stream import RankStream
 from equipoise.scores.record import sigmoid, softmax
+from equipoise.training.inputs import Inputs, read_inputs
 from equipoise.training.loop import resolve_batch_size
 
 if TYPE_CHECKING:
@@ -44,8 +44,6 @@ Index = NDArray[np.int64]
 # Up to so many rows besides the test role, that many members take turns at validation: every row then teaches most
 # members, and has a validation score of one that never saw it. With more rows, one member and a validation role do.
 _MEMBERS_UP_TO_ROWS = {2_000: 10, 20_000: 5}
-_ROLE_NAMES = {"split", "fold", "role", "subset", "partition", "set"}
-_NAMED_FEATURES = 12  # up to so many are named before the training; of more only the kinds are counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +73,7 @@ class Prepared:
 
     Attributes:
         recipe: as it was given.
-        labels, features: of all rows of the table that have a label.
+        labels: of all rows of the table that have one. inputs: what models are given of them.
         split: role of each id; with cross-fitting also the fold.
         census: of all rows. training_census: of the rows that are learned from.
         weights: class weights of the loss, or None.
@@ -84,13 +82,12 @@ class Prepared:
         ledger: every correction in force.
         members: one or several divisions into rows to learn from and rows to watch.
         test: rows that nothing is fitted on.
-        leaks: features that alone separate a class almost perfectly.
         notes: sentences worth showing before the training starts.
     """
 
     recipe: Recipe
     labels: Labels
-    features: Features
+    inputs: Inputs
     split: Split
     census: Census
     training_census: Census
@@ -100,7 +97,6 @@ class Prepared:
     ledger: Ledger
     members: tuple[Member, ...]
     test: Index
-    leaks: tuple[Leak, ...]
     notes: tuple[str, ...]
 
     @property
@@ -115,7 +111,7 @@ class Prepared:
 
     def sentences(self) -> list[str]:
         """Say what is used as features, and how rows are shared out."""
-        told = [self._features_sentence()]
+        told = self.inputs.sentences()
         if len(self.members) > 1:
             rows = len(self.development)
             told.append(
@@ -131,23 +127,7 @@ class Prepared:
                 f"Nothing can be learned of {listed(empty)}, {which} no positive among the rows to learn from: "
                 f"{they} will hardly ever be predicted."
             )
-        roles = [name for name in self.features.names if name.strip().casefold() in _ROLE_NAMES]
-        if roles:
-            told.append(
-                f"Column {listed(roles)} is used as a feature, although it is named like a division into roles. Put it "
-                "into data.exclude, or give its file as split.file."
-            )
-        forgotten = forgotten_targets(self.features, self.recipe.data.labels)
-        return [*told, forgotten] if forgotten else told
-
-    def _features_sentence(self) -> str:
-        used = [column for column in self.features.columns if column.used]
-        kinds = Counter(column.kind for column in used)
-        parts = [f"{count} {kind}" for kind, count in kinds.items()]
-        if len(used) <= _NAMED_FEATURES:
-            parts = [f"{column.name} ({column.kind})" for column in used]
-        heading = "1 feature" if len(used) == 1 else f"{len(used):,} features"
-        return f"{heading}: {', '.join(parts)}." if used else "No column can be used as a feature."
+        return told
 
     def make_loss(self) -> ClassLoss:
         """Return the loss that the recipe asks for."""
@@ -242,12 +222,10 @@ def prepare(recipe: Recipe) -> Prepared:
     weights = _weights(recipe, training_census)
     plan = _plan(recipe, labels.select(learned))
     loss = _make_loss(recipe, labels, training_census, weights, plan)
-    features = _read_features(recipe, labels)
-    leaks = find_leaks(features, labels.table(), labels.classes, rows=learned)
     return Prepared(
         recipe=recipe,
         labels=labels,
-        features=features,
+        inputs=read_inputs(recipe, labels, learned),
         split=split,
         census=census,
         training_census=training_census,
@@ -257,7 +235,6 @@ def prepare(recipe: Recipe) -> Prepared:
         ledger=_ledger(recipe, plan, weights, loss, labels.select(learned), training_census),
         members=members,
         test=test,
-        leaks=tuple(leaks),
         notes=tuple(labels.notes),
     )
 
@@ -299,30 +276,6 @@ def _read_labels(recipe: Recipe) -> Labels:
         positive=data.positive,
         classes=data.classes,
     )
-
-
-def _read_features(recipe: Recipe, labels: Labels) -> Features:
-    data = recipe.data
-    table = read_table(_table(recipe))
-    found = read_features(
-        table if len(labels) == len(table) else table[labels.row_numbers],
-        targets=data.labels,
-        ids=data.ids,
-        groups=data.groups,
-        features=data.features,
-        exclude=data.exclude,
-        numeric=data.numeric,
-        categories=data.categories,
-        missing=data.missing,
-        source=labels.source,
-    )
-    if not found.names:
-        why = f" {found.notes()[0]}" if found.columns else ""
-        raise DataError(
-            f"No column of {labels.source} can be used as a feature.{why} Name some with data.features, or "
-            "data.numeric and data.categories, or shorten data.exclude."
-        )
-    return found
 
 
 def _make_split(recipe: Recipe, labels: Labels) -> Split:

@@ -122,7 +122,7 @@ def _finish(run: Run, prepared: Prepared, members: Sequence[Trained]) -> None:
     }
     write_checkpoint(run.file("model.safetensors"), tensors, {"members": len(members)})
     run.write_record("model", {"members": [dict(member.model) for member in members]})
-    run.write_record("columns", {"members": [member.preprocessor.to_dict() for member in members]})
+    run.write_record("columns", {"members": [dict(member.inputs) for member in members]})
     prepared = measured(prepared, members)
     run.write_record("ledger", prepared.ledger)
     validation, test = _validation_scores(prepared, members), _test_scores(prepared, members)
@@ -213,7 +213,7 @@ def _test_scores(prepared: Prepared, members: Sequence[Trained]) -> Scores | Non
 
 def _announce(prepared: Prepared, watch: Watch) -> None:
     """Say what will be trained, on what, and what is doubtful about it."""
-    for sentence in (*prepared.notes, *prepared.features.notes(), *prepared.sentences()):
+    for sentence in (*prepared.notes, *prepared.inputs.notes(), *prepared.sentences()):
         watch.say(sentence)
     watch.say(prepared.make_loss().describe())
     said = prepared.ledger.sentences()
@@ -221,8 +221,8 @@ def _announce(prepared: Prepared, watch: Watch) -> None:
         watch.say(sentence)
     for sentence in prepared.ledger.warnings():
         watch.say(f"Warning: {sentence}")
-    for leak in prepared.leaks:
-        watch.say(leak.sentence)
+    for sentence in prepared.inputs.warnings():
+        watch.say(sentence)
 
 
 def _announce_preflight(prepared: Prepared, found: Preflight, watch: Watch) -> None:
