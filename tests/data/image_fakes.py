@@ -41,15 +41,16 @@ class Folder:
         return self.paths[row].read_bytes().hex()
 
 
-def make_folder(path: Path, images: int, *, side: int = 40, seed: int = 0) -> Folder:
-    """Write grey images of smooth blobs and noise, all different."""
+def make_folder(path: Path, images: int, *, side: int = 40, seed: int = 0, colour: bool = False) -> Folder:
+    """Write images of smooth blobs and noise, all different."""
     rng = np.random.default_rng(seed)
     path.mkdir(parents=True, exist_ok=True)
     for number in range(images):
-        write_image(path / f"{number:04d}.png", rng, side)
+        write_image(path / f"{number:04d}.png", rng, side, colour=colour)
     return Folder(tuple(sorted(path.iterdir())))
 
 
-def write_image(path: Path, rng: np.random.Generator, side: int = 40) -> None:
-    image = cv2.GaussianBlur(rng.normal(size=(side, side)), (0, 0), 3) * 400 + rng.normal(size=(side, side)) * 8 + 120
+def write_image(path: Path, rng: np.random.Generator, side: int = 40, *, colour: bool = False) -> None:
+    shape = (side, side, 3) if colour else (side, side)
+    image = cv2.GaussianBlur(rng.normal(size=shape), (0, 0), 3) * 400 + rng.normal(size=shape) * 8 + 120
     cv2.imwrite(str(path), image.clip(0, 255).astype(np.uint8))

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from equipoise._checks import ArgumentError
+from equipoise._counter import permuted, random_units, random_words
 from equipoise.samplers import IndexStream
 from equipoise.samplers._alias import alias_table
-from equipoise.samplers._counter import permuted, random_units, random_words
 from equipoise.samplers.stream import group_rows
 from samplers.plans import chi_square_p, make_plan
 

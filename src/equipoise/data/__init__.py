@@ -11,11 +11,13 @@ _HOME = {
     "fit_preprocessor": "tabular", "read_features": "tabular", "read_features_as": "tabular",
     "ImageCache": "cache", "build_cache": "cache", "apply_clahe": "clahe", "Steps": "steps", "parse_steps": "steps",
     "ImageFiles": "images", "find_images": "images", "read_image": "images", "to_uint8": "images",
+    "Augmenter": "augment", "make_augmenter": "augment", "pixel_statistics": "pixel_statistics",
     "batch_bounds": "batches", "epoch_batches": "batches", "epoch_order": "batches", "stable_seed": "batches",
     "Batch": "rows", "Rows": "rows", "TableRows": "rows", "load_each": "rows",
 }  # fmt: skip
 
 __all__ = [
+    "Augmenter",
     "Batch",
     "CategoryStep",
     "Column",
@@ -41,7 +43,9 @@ __all__ = [
     "fit_preprocessor",
     "forgotten_targets",
     "load_each",
+    "make_augmenter",
     "parse_steps",
+    "pixel_statistics",
     "read_features",
     "read_features_as",
     "read_image",

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._checks import ArgumentError, listed, nearest
+from equipoise._counter import key_of, random_units, random_words
 from equipoise.samplers._alias import alias_table
-from equipoise.samplers._counter import key_of, random_units, random_words
 from equipoise.samplers.stream import IndexStream, Planned, Rows
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._checks import ArgumentError, check_number
+from equipoise._counter import key_of, permuted, random_units
 from equipoise.samplers._alias import alias_table
-from equipoise.samplers._counter import key_of, permuted, random_units
 
 _AT_ONCE = 1 << 15  # draws handled together: their arrays stay in cache
 _ROWS_AT_ONCE = 1 << 20

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._checks import ArgumentError, DataError, RunError, check_number, check_one_of, listed, nearest
+from equipoise._counter import key_of, random_units
 from equipoise._tasks import TASKS, is_exclusive
 from equipoise.balance._combinations import UNKNOWN, Combinations
 from equipoise.balance._targets import read_target
 from equipoise.balance.sampling import solve_plan
-from equipoise.samplers._counter import key_of, random_units
 
 if TYPE_CHECKING:
     from equipoise.balance import SamplingPlan
