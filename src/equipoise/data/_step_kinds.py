@@ -11,8 +11,8 @@ import numpy as np
 from equipoise._checks import ArgumentError, check_number, check_one_of
 from equipoise.data._opencv import opencv
 from equipoise.data.clahe import Image, apply_clahe, check_clip, check_tiles
+from equipoise.data.images import to_uint8
 
-_DEPTHS = (8, 10, 12, 14, 16)  # bits that detectors have
 _LEAST_SHARE = 0.01  # of a row or column that must be lit, so that a hot pixel or a letter at the rim is no picture
 
 
@@ -37,7 +37,7 @@ class Step(abc.ABC):
 
 @dataclass(frozen=True)
 class To8Bits(Step):
-    """Bring 16 bits to 8; images of 8 bits stay as they are.
+    """Bring 16 bits to 8, as `to_uint8` does; images of 8 bits stay as they are.
 
     Attributes:
         bits: of the stored values, 1 to 16. None takes the least of 8, 10, 12, 14 and 16 that hold the image's
@@ -53,11 +53,7 @@ class To8Bits(Step):
 
     def apply(self, image: Image, size: int) -> Image:
         """Return the image as uint8."""
-        if image.dtype == np.uint8:
-            return image
-        largest = int(image.max())
-        top = (1 << (self.bits or next(depth for depth in _DEPTHS if largest < 1 << depth))) - 1
-        return opencv().convertScaleAbs(image, alpha=255 / top)  # type: ignore[no-any-return]
+        return to_uint8(image, bits=self.bits)
 
     def words(self, size: int) -> str:
         """Return what happens to images of 16 bits."""
