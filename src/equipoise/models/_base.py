@@ -1,4 +1,4 @@
-"""What every model of a table is: two tensors in, logits out, and a description that makes it again."""
+"""What every model is: tensors in, logits out, and a description that makes it again."""
 
 from __future__ import annotations
 
@@ -11,16 +11,11 @@ import torch
 from torch import Tensor, nn
 
 
-class TabularModel(nn.Module, abc.ABC):
-    """A model of a table. `forward` takes (rows, numeric) float32 and (rows, categories) int64.
-
-    It returns logits (rows, outputs), or (rows, submodels, outputs) when the model holds an ensemble whose submodels
-    are each trained on their own loss; `combine` makes (rows, outputs) of those.
+class Model(nn.Module, abc.ABC):
+    """What every model has: a name, outputs, settings, and a description that makes it again.
 
     Attributes:
-        name: the model's name in `make_model`.
-        n_numeric: numeric columns.
-        cardinalities: codes of each category column, the reserved code 0 counted.
+        name: the model's name, for whoever makes it.
         n_outputs: logits per row (and submodel).
         multiclass: whether the outputs exclude one another (softmax) or not (sigmoid).
         settings: the sizes and choices of the model, in plain JSON types.
@@ -29,30 +24,21 @@ class TabularModel(nn.Module, abc.ABC):
 
     name: str
 
-    def __init__(
-        self,
-        *,
-        n_numeric: int,
-        cardinalities: Sequence[int],
-        n_outputs: int,
-        multiclass: bool,
-        settings: dict[str, Any],
-        submodels: int = 1,
-    ) -> None:
+    def __init__(self, *, n_outputs: int, multiclass: bool, settings: dict[str, Any], submodels: int = 1) -> None:
         super().__init__()
-        self.n_numeric, self.n_outputs, self.multiclass = n_numeric, n_outputs, multiclass
-        self.cardinalities = tuple(int(codes) for codes in cardinalities)
+        self.n_outputs, self.multiclass = n_outputs, multiclass
         self.settings = {key: value for key, value in settings.items() if value is not None}
         self.submodels = submodels
-
-    @abc.abstractmethod
-    def forward(self, numeric: Tensor, categorical: Tensor) -> Tensor:
-        """Return logits, on the scale of the training prior."""
 
     @property
     @abc.abstractmethod
     def output_bias(self) -> nn.Parameter:
         """The bias of the last layer, (outputs,) or (submodels, outputs)."""
+
+    @property
+    @abc.abstractmethod
+    def inputs(self) -> dict[str, Any]:
+        """What the model takes, in plain JSON types: what the data decide and not the user."""
 
     @property
     def parameter_count(self) -> int:
@@ -63,8 +49,7 @@ class TabularModel(nn.Module, abc.ABC):
         """Return everything that makes the model again but its weights, in plain JSON types (`model_from_dict`)."""
         return {
             "name": self.name,
-            "n_numeric": self.n_numeric,
-            "cardinalities": list(self.cardinalities),
+            **self.inputs,
             "n_outputs": self.n_outputs,
             "multiclass": self.multiclass,
             "settings": self.settings,
@@ -93,6 +78,41 @@ class TabularModel(nn.Module, abc.ABC):
             f"{key} {value}" for key, value in self.settings.items() if isinstance(value, int | float | str)
         )
         return f"{self.name} with {self.parameter_count:,} parameters" + (f" ({sizes})" if sizes else "")
+
+
+class TabularModel(Model, abc.ABC):
+    """A model of a table. `forward` takes (rows, numeric) float32 and (rows, categories) int64.
+
+    It returns logits (rows, outputs), or (rows, submodels, outputs) when the model holds an ensemble whose submodels
+    are each trained on their own loss; `combine` makes (rows, outputs) of those.
+
+    Attributes:
+        n_numeric: numeric columns.
+        cardinalities: codes of each category column, the reserved code 0 counted.
+    """
+
+    def __init__(
+        self,
+        *,
+        n_numeric: int,
+        cardinalities: Sequence[int],
+        n_outputs: int,
+        multiclass: bool,
+        settings: dict[str, Any],
+        submodels: int = 1,
+    ) -> None:
+        super().__init__(n_outputs=n_outputs, multiclass=multiclass, settings=settings, submodels=submodels)
+        self.n_numeric = n_numeric
+        self.cardinalities = tuple(int(codes) for codes in cardinalities)
+
+    @abc.abstractmethod
+    def forward(self, numeric: Tensor, categorical: Tensor) -> Tensor:
+        """Return logits, on the scale of the training prior."""
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """The columns of the table."""
+        return {"n_numeric": self.n_numeric, "cardinalities": list(self.cardinalities)}
 
 
 def combine_submodels(logits: Tensor, *, multiclass: bool) -> Tensor:

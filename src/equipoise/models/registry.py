@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from equipoise._checks import ArgumentError, check_number, check_one_of, listed, nearest
 from equipoise.models._base import TabularModel
 from equipoise.models._embeddings import quantile_bin_edges
+from equipoise.models._image_base import ImageModel
 from equipoise.models._inputs import initialise_bias
 from equipoise.models.linear import Linear
 from equipoise.models.mlp import MLP
@@ -108,12 +109,17 @@ def prior_logits(
     return np.asarray(logits - np.logaddexp.reduce(logits), dtype=np.float64)
 
 
-def model_from_dict(value: dict[str, Any]) -> TabularModel:
-    """Return the model that `TabularModel.to_dict` described, its weights not yet loaded.
+def model_from_dict(value: dict[str, Any]) -> TabularModel | ImageModel:
+    """Return the model that its `to_dict` described, its weights not yet loaded; nothing is fetched.
 
     Raises:
         ArgumentError: the description names a model or setting that does not exist.
     """
+    if "channels" in value:
+        from equipoise.models.hybrid import make_image_model
+
+        made = {key: value[key] for key in ("channels", "n_outputs", "multiclass")}
+        return make_image_model(value["name"], **made, initial_bias="zero", **value["settings"])
     return make_model(
         value["name"], **{key: value[key] for key in _DATA}, seed=0, initial_bias="zero", **value["settings"]
     )

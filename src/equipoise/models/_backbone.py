@@ -1,0 +1,220 @@
+"""Backbones of timm: made by name, cut to what the last map needs, and given pretrained weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from equipoise._checks import ArgumentError, DataError, RunError, listed, nearest
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+_PROBE = 96  # pixels: enough for every stride of timm's convolutions
+
+
+def load_timm() -> ModuleType:
+    """Return timm, or say how to get it."""
+    try:
+        import timm
+    except ImportError as error:
+        raise ArgumentError(
+            'Models of images need timm, which is not installed. Install it with: pip install "equipoise[images]".'
+        ) from error
+    return timm
+
+
+def check_backbone(name: str) -> None:
+    """Raise `ArgumentError` with the nearest names unless timm has the backbone `name` (and weights of its tag)."""
+    timm = load_timm()
+    architecture, _, tag = name.partition(".")
+    if not timm.is_model(architecture):
+        near = nearest(architecture, timm.list_models())
+        raise ArgumentError(
+            f'There is no backbone "{architecture}" in timm {timm.__version__}.{near} '
+            "`timm.list_models()` has them all; attention is added by the endings _mhsa and _performer."
+        )
+    known = [full.partition(".")[2] for full in timm.list_pretrained(f"{architecture}.*")] if tag else []
+    if tag and tag not in known:
+        raise ArgumentError(
+            f'The backbone {architecture} has no weights tagged "{tag}". It has {listed(known) or "none"}.'
+        )
+
+
+def make_backbone(name: str, *, channels: int, drop_path: float, pooled: bool, imagenet: bool = False) -> nn.Module:
+    """Return the backbone without its classifier.
+
+    Args:
+        name: timm's.
+        channels: of an image; weights of colour images are summed over colours for one grey channel.
+        drop_path: share of residual branches skipped in training.
+        pooled: with timm's own pooling and everything behind it but the classifier; else for its last map only.
+        imagenet: with timm's pretrained weights, from its cache or the network.
+
+    Raises:
+        ArgumentError: the backbone cannot drop paths, or has no pretrained weights.
+        RunError: the pretrained weights could not be fetched.
+    """
+    timm = load_timm()
+    options: dict[str, Any] = {"num_classes": 0, "in_chans": channels}
+    options |= {} if pooled else {"global_pool": ""}
+    options |= {"drop_path_rate": drop_path} if drop_path else {}
+    if imagenet and not timm.models.is_model_pretrained(name):
+        raise ArgumentError(f'timm has no pretrained weights of {name}. Give a file of weights, or pretrained="none".')
+    cfg = timm.models.get_pretrained_cfg(name)
+    # Transformers of one image size take any where timm lets them; those that do not say so by a TypeError.
+    tries = [options | {"dynamic_img_size": True}] if cfg is not None and cfg.fixed_input_size else []
+    for attempt in [*tries, options]:
+        try:
+            made: nn.Module = timm.create_model(name, pretrained=imagenet, **attempt)
+        except TypeError as error:
+            refused = str(error)
+        except Exception as error:
+            if imagenet:  # what a network raises depends on the libraries below timm
+                raise _not_fetched(name, error) from error
+            raise
+        else:
+            return made
+    if "drop_path" in refused:
+        raise ArgumentError(f"The backbone {name} cannot drop paths. Leave `drop_path` out.")
+    raise ArgumentError(f"timm could not make the backbone {name}: {refused}. Choose another backbone.")
+
+
+def _not_fetched(name: str, error: Exception) -> RunError:
+    reason = str(error).strip().split("\n", 1)[0] or type(error).__name__
+    return RunError(
+        f"The ImageNet weights of {name} could not be fetched: {reason.rstrip('.')}. Without a network, give a file of "
+        f"them: pretrained=FILE.safetensors (or .pth), saved from timm.create_model({name!r}, pretrained=True) "
+        'elsewhere; or train from random weights with pretrained="none".'
+    )
+
+
+def fixed_size(backbone: nn.Module) -> int | None:
+    """Return the only image size in pixels that the backbone takes, or None where any will do."""
+    patches = getattr(backbone, "patch_embed", None)
+    if patches is None or getattr(patches, "dynamic_img_pad", False) or not getattr(patches, "strict_img_size", False):
+        return None
+    size = getattr(patches, "img_size", None)
+    return None if size is None else int(size[0])
+
+
+def last_map(backbone: nn.Module, images: Tensor) -> Tensor:
+    """Return the last map of the backbone, (b, width, h, w), before pooling and whatever timm puts behind it."""
+    found: Tensor = backbone.forward_features(images)  # type: ignore[operator]
+    if found.dim() == 4:
+        return found.permute(0, 3, 1, 2) if getattr(backbone, "output_fmt", "NCHW") == "NHWC" else found
+    tokens = found[:, int(getattr(backbone, "num_prefix_tokens", 0)) :]
+    rows = max(1, round((tokens.shape[1] * images.shape[2] / images.shape[3]) ** 0.5))
+    return tokens.transpose(1, 2).reshape(tokens.shape[0], tokens.shape[2], rows, -1)
+
+
+def keep_what_the_map_needs(backbone: nn.Module, name: str, channels: int) -> int:
+    """Replace modules that the last map does not depend on by nothing; return the width of the map.
+
+    What timm puts behind the pooling (the wide layer of MobileNetV3, the norm of ConvNeXt) would otherwise be
+    parameters that are stored, counted and decayed, and never learn.
+
+    Raises:
+        ArgumentError: the backbone has no map of features.
+    """
+    size = fixed_size(backbone) or _PROBE
+    parameters = dict(backbone.named_parameters())
+    training = backbone.training
+    backbone.eval()  # no statistics are updated and no random number is drawn
+    try:
+        with torch.enable_grad():
+            found = last_map(backbone, next(iter(parameters.values())).new_zeros(1, channels, size, size))
+            gradients = torch.autograd.grad(found.sum(), list(parameters.values()), allow_unused=True)
+    except (AttributeError, TypeError, ValueError, RuntimeError, IndexError, AssertionError) as error:
+        raise ArgumentError(
+            f"The backbone {name} gives no map of features that attention could look at. "
+            "Choose a convolutional backbone, or this one by its plain name."
+        ) from error
+    finally:
+        backbone.train(training)
+    used = {key for key, gradient in zip(parameters, gradients, strict=True) if gradient is not None}
+    _cut(backbone, "", used)
+    return int(found.shape[1])
+
+
+def _cut(module: nn.Module, prefix: str, used: set[str]) -> None:
+    for name, child in list(module.named_children()):
+        inside = [f"{prefix}{name}.{key}" for key, _ in child.named_parameters()]
+        if inside and not used.intersection(inside):
+            setattr(module, name, nn.Identity())
+        elif inside:
+            _cut(child, f"{prefix}{name}.", used)
+
+
+def load_weights(backbone: nn.Module, path: Path, name: str, channels: int) -> None:
+    """Give the backbone the weights of a local file, in timm's names; its classifier and what was cut are left out.
+
+    A file of a model of Equipoise will do too: its backbone is taken.
+
+    Args:
+        backbone: of `make_backbone`.
+        path: .safetensors, or .pth or .pt, which is read without running what it holds.
+        name: timm's, for the first layer and the messages.
+        channels: weights of colour images are summed over colours for one grey channel.
+
+    Raises:
+        DataError: the file cannot be read, or its names or shapes are of another model.
+    """
+    timm = load_timm()
+    weights = _read_weights(path)
+    wanted = backbone.state_dict()
+    cfg = timm.models.get_pretrained_cfg(name)
+    first = cfg.first_conv if cfg is not None and cfg.first_conv else ()
+    for layer in (first,) if isinstance(first, str) else first:
+        key = f"{layer}.weight"
+        if key in weights and key in wanted and weights[key].dim() == 4 and weights[key].shape[1] == 3:
+            weights[key] = timm.models.adapt_input_conv(channels, weights[key])
+    missing = [key for key in wanted if key not in weights]
+    if missing:
+        strange = [key for key in weights if key not in wanted]
+        near = f" It has {listed(strange, limit=3)}." if strange else ""
+        raise DataError(
+            f"{path} has no weights for {listed(missing, limit=3)} of {name} in timm {timm.__version__}.{near} "
+            "Give a file saved from this backbone."
+        )
+    other = [key for key in wanted if wanted[key].shape != weights[key].shape]
+    if other:
+        key = other[0]
+        raise DataError(
+            f'{path}: "{key}" has shape {tuple(weights[key].shape)}, {name} needs {tuple(wanted[key].shape)} '
+            f"({len(other)} of {len(wanted)} differ). Give a file saved from this backbone."
+        )
+    backbone.load_state_dict({key: weights[key] for key in wanted})
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a file by name, without what wrappers put before the names."""
+    try:
+        if path.suffix == ".safetensors":
+            found: Any = load_file(path)
+        else:
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError, SafetensorError, UnpicklingError) as error:
+        reason = str(error).strip().split("\n", 1)[0].rstrip(".") or "it is empty or cut short"
+        raise DataError(
+            f"{path} could not be read as weights: {reason}. Give a .safetensors file, or a .pth file that holds "
+            "tensors by name and nothing that would have to be run."
+        ) from error
+    for wrapper in ("state_dict", "model"):
+        if isinstance(found, dict) and isinstance(found.get(wrapper), dict):
+            found = found[wrapper]
+    tensors = (
+        {key: value for key, value in found.items() if isinstance(value, Tensor)} if isinstance(found, dict) else {}
+    )
+    if not tensors:
+        raise DataError(f"{path} holds no tensors by name. Give a file of weights, such as a state_dict.")
+    for prefix in ("module.", "backbone."):
+        if any(key.startswith(prefix) for key in tensors):
+            tensors = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+    return tensors
