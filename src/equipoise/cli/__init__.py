@@ -20,6 +20,7 @@ COMMANDS = {
     "plan": "Plan how often each row is drawn, and show what balance costs.",
     "preflight": "Prove what a sampler will draw before the first step.",
     "split": "Split rows into train, validation and test with groups kept whole.",
+    "check": "Read every image of a table: unreadable, truncated, blank, or the same picture twice.",
     "train": "Train from a table or a recipe, fit thresholds, judge on the test role.",
     "decide": "Fit thresholds on validation scores from any model.",
     "evaluate": "Judge scores with a decision rule: every metric with interval and support.",

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from equipoise._checks import ArgumentError, DataError
 from equipoise.data._image_header import AGAIN, Header, check_size, open_pillow, read_header, truncated
+from equipoise.data._opencv import opencv
 
 MAX_PIXELS = 178_956_970  # what Pillow refuses to go beyond: 512 MiB of RGB
 _SPARE = 64 << 20  # bytes a file may have beyond its pixels
@@ -28,7 +29,7 @@ class Decoded:
 
 def decode_file(path: str | Path, max_pixels: int = MAX_PIXELS) -> Decoded:
     """Return the image of a file and its header; see `equipoise.data.images.read_image`."""
-    path = Path(path)
+    path = path if isinstance(path, Path) else Path(path)
     if isinstance(max_pixels, bool) or not isinstance(max_pixels, int) or max_pixels < 1:
         raise ArgumentError(f"`max_pixels` of read_image must be a whole number from 1; got {max_pixels!r}.")
     data = _read_bytes(path, max_pixels)
@@ -47,42 +48,58 @@ def decode_file(path: str | Path, max_pixels: int = MAX_PIXELS) -> Decoded:
         )
     height, width = image.shape[:2]
     check_size(path, width, height, max_pixels)
-    return Decoded(image, replace(header, width=width, height=height))
+    if (height, width) != (header.height, header.width):  # turned by its orientation
+        header = replace(header, width=width, height=height)
+    return Decoded(image, header)
 
 
 def _read_bytes(path: Path, max_pixels: int) -> bytes:
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):  # opening a pipe would wait for ever
-            what = "a folder" if stat.S_ISDIR(found.st_mode) else "no file: a pipe or a device"
-            raise DataError(f"{path} is {what}. Give the image itself.")
-        if found.st_size == 0:
-            raise DataError(f"{path} is empty: it has no bytes. {AGAIN}")
-        if found.st_size > 8 * max_pixels + _SPARE:
-            raise DataError(
-                f"{path} has {found.st_size:,} bytes, more than {max_pixels:,} pixels need. "
-                "Reduce the image, or raise `max_pixels` if it is truly that large."
-            )
-        return path.read_bytes()
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe would else wait for ever
+        try:
+            return _all_bytes(descriptor, path, max_pixels)
+        finally:
+            os.close(descriptor)
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist. Check the path.") from error
     except (OSError, ValueError) as error:
         raise DataError(f"{path} could not be read: {getattr(error, 'strerror', None) or error}. Check it.") from error
 
 
-def _by_opencv(data: bytes, path: Path, header: Header) -> NDArray[Any]:
-    import cv2
+def _all_bytes(descriptor: int, path: Path, max_pixels: int) -> bytes:
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        what = "a folder" if stat.S_ISDIR(found.st_mode) else "no file: a pipe or a device"
+        raise DataError(f"{path} is {what}. Give the image itself.")
+    if found.st_size == 0:
+        raise DataError(f"{path} is empty: it has no bytes. {AGAIN}")
+    if found.st_size > 8 * max_pixels + _SPARE:
+        raise DataError(
+            f"{path} has {found.st_size:,} bytes, more than {max_pixels:,} pixels need. "
+            "Reduce the image, or raise `max_pixels` if it is truly that large."
+        )
+    data = os.read(descriptor, found.st_size)
+    while len(data) < found.st_size and (more := os.read(descriptor, found.st_size - len(data))):
+        data += more  # one read gives at most 2 GiB
+    return data
 
-    turned = cv2.IMREAD_ANYDEPTH | (cv2.IMREAD_GRAYSCALE if header.grey else cv2.IMREAD_COLOR)
+
+def _by_opencv(data: bytes, path: Path, header: Header) -> NDArray[Any]:
+    cv2 = opencv()
+    # OpenCV 5.0 gives blue first for a TIFF of 16 bits that is asked for as RGB; older ones cannot be asked.
+    rgb = None if header.kind == "TIFF" else getattr(cv2, "IMREAD_COLOR_RGB", None)
+    blue_first = rgb is None
+    wanted = cv2.IMREAD_GRAYSCALE if header.grey else cv2.IMREAD_COLOR if blue_first else rgb
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), turned)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYDEPTH | wanted)
     except cv2.error as error:
         raise DataError(f"{path} is a damaged {header.kind}: {_short(error)}. {AGAIN}") from error
     if image is None:
         raise DataError(f"{path} is a damaged {header.kind}: its pixels do not decode. {AGAIN}")
-    if image.ndim == 3:
+    if blue_first and image.ndim == 3:
         cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
-    return image
+    found: NDArray[Any] = image
+    return found
 
 
 def _short(error: Any) -> str:
