@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from equipoise.data._opencv import opencv
 _BLOCK = 16  # rows handed to a thread at once: little enough that the bar moves
 
 
+@runtime_checkable
 class Images(Protocol):
     """What `ImageFiles` and `ImageArrays` share."""
 

@@ -42,9 +42,9 @@ class Table:
             role_of = dict(zip(map(str, roles.ids.tolist()), roles.roles.tolist(), strict=True))
             ids = files.names if labels is None else labels.ids.tolist()
             roles = [role_of.get(str(name)) for name in ids]
-        return cls(
-            files.names, files.rows, labels, check_rows(roles, files, "roles"), check_rows(groups, files, "groups")
-        )
+        placed, patients = check_rows(roles, files, "roles"), check_rows(groups, files, "groups")
+        others = {name: check_rows(values, files, "also") or [] for name, values in also.items()}
+        return cls(files.names, files.rows, labels, placed, patients, others)
 
     def shown(self, row: int) -> str:
         """Return an image with its row, role, label and group, as far as they are known."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-from numpy.typing import NDArray
 
 from equipoise._checks import ArgumentError
 from equipoise.data._cache_build import Unwatched, Watch
@@ -123,9 +121,9 @@ def check_images(
     files: Images,
     *,
     labels: Labels | None = None,
-    roles: Split | Sequence[str | None] | NDArray[Any] | None = None,
-    groups: Sequence[Any] | NDArray[Any] | None = None,
-    also: Mapping[str, Sequence[Any] | NDArray[Any]] | None = None,
+    roles: Split | Iterable[str | None] | None = None,
+    groups: Iterable[Any] | None = None,
+    also: Mapping[str, Iterable[Any]] | None = None,
     workers: int | None = None,
     watch: Watch | None = None,
 ) -> ImageCheck:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -116,7 +116,7 @@ class ImageFiles:
 
 
 def find_images(
-    names: Sequence[Any],
+    names: Iterable[Any],
     folder: str | Path,
     *,
     source: str = "table",
