@@ -21,6 +21,7 @@ from PIL import Image, ImageOps
 
 from equipoise._checks import ArgumentError, DataError
 from equipoise.data import ImageFiles, find_images, read_image, to_uint8
+from equipoise.data._step_kinds import To8Bits
 
 RNG = np.random.default_rng(3)
 GREY = RNG.integers(0, 256, (24, 32), dtype=np.uint8)
@@ -272,6 +273,12 @@ def test_sixteen_bits_are_scaled_by_the_depth_that_holds_the_maximum() -> None:
             to_uint8(GREY16, bits=wrong)
     with pytest.raises(ArgumentError, match="float32"):
         to_uint8(GREY.astype(np.float32))
+
+
+@pytest.mark.parametrize("bits", [None, *range(1, 17)])
+def test_the_step_of_the_cache_scales_the_same(bits: int | None) -> None:
+    image = np.arange(1 << 16, dtype=np.uint16).reshape(256, 256)
+    np.testing.assert_array_equal(To8Bits(bits).apply(image, 1), to_uint8(image, bits=bits))
 
 
 # --- finding

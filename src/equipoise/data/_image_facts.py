@@ -136,6 +136,6 @@ def _one_channel(image: NDArray[Any]) -> NDArray[Any]:
 
 
 def _digest(image: NDArray[Any]) -> bytes:
-    state = hashlib.blake2b(f"{image.shape} {image.dtype.str}".encode(), digest_size=16)
+    state = hashlib.sha256(f"{image.shape} {image.dtype.str}".encode())  # processors have it: twice as fast as BLAKE2
     state.update(np.ascontiguousarray(image).data)
-    return state.digest()
+    return state.digest()[:16]
