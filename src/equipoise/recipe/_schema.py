@@ -254,6 +254,7 @@ class TrainingSettings(_Settings):
         "balanced_accuracy", "accuracy", "qwk",
     ] = "loss"  # fmt: skip
     patience: _Count | None = 12  # epochs without gain before stopping; None: never
+    on_collapse: Literal["warn", "stop"] = "warn"  # no class told from the rest for a fifth of the epochs
     members: _AutoOrCount = "auto"
     deterministic: _Switch = True
     device: Literal["auto", "cpu", "cuda"] = "auto"

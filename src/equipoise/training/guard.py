@@ -1,40 +1,60 @@
-"""The guard: looks at the validation scores of every epoch and says when a class is never predicted, and why.
+"""The guard: looks at the validation scores of every epoch, and says what is wrong, on what evidence, and what helps.
 
-It only looks. It never changes weights, losses or data.
+It only looks. It never changes weights, losses or data, and draws no random number. With `training.on_collapse: stop`
+it ends a training in which, for a fifth of its epochs (three to ten) in a row, no class that has enough positives to be
+judged was told from the rest, or every row got the same score; what was best until then is kept.
+
+An epoch is one look of many, so nothing is said on one: how a class stands must hold for as many epochs in a row as a
+collapse, and what was lost must stay lost for three. The kept models are judged once more at the end (`_conclusion`).
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise.decision import fit_threshold
+from equipoise.decision import fit_threshold, higher_is_better
+from equipoise.evidence.finding import Finding
 from equipoise.metrics import ClassStatistics, class_statistics
+from equipoise.metrics.figures import entry_losses
+from equipoise.metrics.outcomes import divide
 from equipoise.scores import Scores
+from equipoise.training import _standing
+from equipoise.training._course import fallen, still_rising
+from equipoise.training._sentences import (
+    collapse_finding,
+    diverging_finding,
+    standing_finding,
+    stopped_finding,
+    unlearning_finding,
+)
+from equipoise.training._standing import IN_TRAINING, Areas, collapsed, independent_cases, naive_rate, rounded, standing
 
-_NO_SPREAD = 1e-6  # log-odds; below it a model says the same of every row
+if TYPE_CHECKING:
+    from equipoise.recipe import Recipe
+
+__all__ = ["Finding", "Guard", "Look", "looks_in_a_row"]
+
+Floats = NDArray[np.float64]
+
+_STAYS = 3  # epochs in a row that something lost must stay lost
+_LEAST_LOST = 0.05  # of the area under the curve
+_Z = 1.959964  # half a 95 % interval in standard errors
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong with a class, with its evidence and the way out.
+def looks_in_a_row(epochs: int) -> int:
+    """Return for how many epochs in a row something must hold: a fifth of all, from three to ten.
 
-    Attributes:
-        kind: ``"threshold"`` (ranks well, but 0.5 is the wrong threshold), ``"no_ranking"`` (its AUC cannot be told
-            from 0.5) or ``"constant"`` (the same score for every row).
-        class_name: the class. epoch: when it was seen, from 1.
-        sentence: evidence and remedy, in words.
+    >>> looks_in_a_row(5), looks_in_a_row(25), looks_in_a_row(100)
+    (3, 5, 10)
     """
-
-    kind: str
-    class_name: str
-    epoch: int
-    sentence: str
+    return min(10, max(3, epochs // 5))
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,12 +65,16 @@ class Look:
         statistics: prevalence, spread, AUC with its interval, share of rows with a probability of at least 0.5.
         thresholds: best for F1 on these scores; NaN for a class without positives (and for one-of-many tasks).
         positive_rate: share of rows predicted positive at those thresholds (one-of-many tasks: by the highest score).
-        findings: classes that are never predicted at 0.5, and why.
+        gradient: share of the gradient at the outputs that comes from positives; see `positive_gradient`.
+        validation_loss: mean log loss of these scores.
+        findings: what is wrong and was not said before.
     """
 
     statistics: ClassStatistics
-    thresholds: NDArray[np.float64]
-    positive_rate: NDArray[np.float64]
+    thresholds: Floats
+    positive_rate: Floats
+    gradient: Floats
+    validation_loss: float
     findings: tuple[Finding, ...]
 
     @property
@@ -62,6 +86,7 @@ class Look:
         """Return plain lists by class name order, for the event log."""
         seen = self.statistics
         return {
+            "validation_loss": rounded(self.validation_loss),
             "positive_rate": _rounded(self.positive_rate),
             "positive_rate_at_half": _rounded(seen.rate_at_half),
             "prevalence": _rounded(seen.prevalence),
@@ -69,54 +94,204 @@ class Look:
             "auc": _rounded(seen.auc),
             "auc_low": _rounded(seen.auc_low),
             "auc_high": _rounded(seen.auc_high),
-            "findings": [asdict(finding) for finding in self.findings],
+            "gradient_from_positives": _rounded(self.gradient),
+            "findings": [finding.to_dict() for finding in self.findings],
         }
 
 
 class Guard:
-    """Looks at every epoch's validation scores; remembers which findings it has named, so that each is new only once.
+    """Looks at every epoch's validation scores; remembers what it has said, so that each finding is new only once.
+
+    Its memory is a few numbers a class and two an epoch.
 
     Args:
         classes: names, in the order of the scores.
+        recipe: what is trained, for the remedies and for how long something must hold; None: the defaults.
+        member: which member is trained, from 0.
     """
 
-    def __init__(self, classes: Sequence[str]) -> None:
-        self._classes = tuple(classes)
-        self._named: dict[str, str] = {}
+    def __init__(self, classes: Sequence[str], recipe: Recipe | None = None, *, member: int = 0) -> None:
+        if recipe is None:
+            from equipoise.recipe import Recipe
+
+            recipe = Recipe()
+        self._classes, self._recipe, self._member = tuple(classes), recipe, member
+        self._higher_is_better = higher_is_better(recipe.training.monitor)
+        self._needed = looks_in_a_row(recipe.training.epochs)
+        self._cases: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
+        self._told: set[tuple[str, str | None]] = set()
+        self._standing: dict[str, list[Any]] = {}  # class -> kind, epochs in a row
+        self._best: dict[str, list[Any]] = {}  # class -> best area, lower end of its interval, epoch
+        self._lost: dict[str, int] = {}  # class -> epochs in a row clearly below its best
+        self._course: list[list[float]] = []  # of each epoch: watched metric, training loss
+        self._first = 1  # epoch of the first of them
+        self._fallen = 0
+        self._collapse: list[Any] = [None, 0]  # kind, epochs in a row
         self.latest: Look | None = None
 
-    def look(self, scores: Scores, *, epoch: int) -> Look:
+    @property
+    def collapsed(self) -> bool:
+        """Whether the model has told nothing from the rest for so long that `training.on_collapse` counts."""
+        return bool(self._collapse[0] is not None and self._collapse[1] >= self._needed)
+
+    def look(
+        self,
+        scores: Scores,
+        *,
+        epoch: int,
+        monitored: float = math.nan,
+        training_loss: float = math.nan,
+        gradient: Floats | None = None,
+    ) -> Look:
         """Return what the validation scores of an epoch show.
 
         Args:
             scores: probabilities or logits at natural prevalence, of the validation role.
             epoch: number of the epoch, from 1.
+            monitored: the watched metric.
+            training_loss: the mean loss of the epoch.
+            gradient: share of the gradient from positives, (classes,); only stored.
         """
         thresholds = _thresholds(scores)
         seen = class_statistics(scores, None if scores.exclusive else np.nan_to_num(thresholds, nan=np.inf))
-        never, rate = _never_predicted(scores, seen)
-        findings = []
-        for number, name in enumerate(self._classes):
-            kind = _kind(seen, number) if never[number] else None
-            if kind is not None and self._named.get(name) != kind:
-                findings.append(Finding(kind, name, epoch, _sentence(kind, name, seen, thresholds, number)))
-                self._named[name] = kind
-            elif kind is None:
-                self._named.pop(name, None)
+        if self._cases is None:  # the rows are the same in every epoch
+            self._cases = independent_cases(scores.table(), scores.groups)
+        areas = Areas.of(seen.auc, *self._cases)
+        seen = dataclasses.replace(seen, auc_low=areas.low, auc_high=areas.high)
+        losses = row_losses(scores)
+        rate = naive_rate(scores)
+        kinds = standing(seen, areas, rate, IN_TRAINING)
+        self._begin_phase(epoch)
+        found = [
+            *self._judge_collapse(kinds, areas, epoch),
+            *self._judge_standing(scores, kinds, areas, rate, seen, epoch),
+            *self._judge_unlearning(areas, epoch),
+            *self._judge_course(monitored, training_loss, _sampling_error(self._recipe, areas, losses), epoch),
+        ]
         positive_rate = rate if scores.exclusive else seen.rate_at_threshold
-        self.latest = Look(seen, thresholds, positive_rate, tuple(findings))
+        self.latest = Look(
+            statistics=seen,
+            thresholds=thresholds,
+            positive_rate=positive_rate,
+            gradient=np.full(len(rate), math.nan) if gradient is None else gradient,
+            validation_loss=float(np.nanmean(losses)) if not np.isnan(losses).all() else math.nan,
+            findings=tuple(self._fresh(found)),
+        )
         return self.latest
 
-    def state(self) -> dict[str, str]:
-        """What a checkpoint stores."""
-        return dict(self._named)
+    def conclude(self, *, epoch: int, ran_out: bool) -> list[Finding]:
+        """Return what can be said of this member only when its training has ended.
 
-    def load(self, state: Mapping[str, str]) -> None:
-        """Go on from a stored state."""
-        self._named = dict(state)
+        Args:
+            epoch: the last one.
+            ran_out: whether it was the last one allowed, and nothing else ended the training.
+        """
+        if not ran_out:
+            return []
+        watched = [one[0] for one in self._course]
+        share = still_rising(watched, higher_is_better=self._higher_is_better)
+        if share is None:
+            return []
+        return self._fresh([stopped_finding(self._recipe, self._member, epoch, watched, share)])
+
+    # -- what one look adds ----------------------------------------------------------------------------------------
+
+    def _begin_phase(self, epoch: int) -> None:
+        """From `balance.schedule.from_epoch` on the loss is another: what came before is no measure for it."""
+        schedule = self._recipe.balance.schedule
+        if schedule is not None and epoch == schedule.from_epoch > 1:
+            self._course, self._best, self._lost, self._fallen = [], {}, {}, 0
+            self._first = epoch
+
+    def _judge_collapse(self, kinds: list[str | None], areas: Areas, epoch: int) -> list[Finding]:
+        kind = collapsed(kinds, areas, IN_TRAINING)
+        self._collapse = [kind, self._collapse[1] + 1 if kind is not None and kind == self._collapse[0] else 1]
+        if not self.collapsed:
+            return []
+        return [collapse_finding(str(kind), self._recipe, self._member, epoch, areas, self._collapse[1])]
+
+    def _judge_standing(
+        self, scores: Scores, kinds: list[str | None], areas: Areas, rate: Floats, seen: ClassStatistics, epoch: int
+    ) -> list[Finding]:
+        found = []
+        for number, (name, kind) in enumerate(zip(self._classes, kinds, strict=True)):
+            if kind is None:
+                self._standing.pop(name, None)
+                continue
+            before, count = self._standing.get(name, [None, 0])
+            self._standing[name] = [kind, count + 1 if kind == before else 1]
+            if self._standing[name][1] < self._needed or (self.collapsed and kind == self._collapse[0]):
+                continue
+            about = _standing.Case(name, number, areas, rate[number], seen, exclusive=scores.exclusive)
+            found.append(standing_finding(kind, self._recipe, about, member=self._member, epoch=epoch))
+        return found
+
+    def _judge_unlearning(self, areas: Areas, epoch: int) -> list[Finding]:
+        """A class is lost where its area is below its best, beyond both intervals taken as independent.
+
+        The interval of the difference is MOVER's: from the distance of each area to the end of its own interval. The
+        areas are of the same rows, and so vary together: the rule is cautious, and errs on the quiet side.
+        Source: Zou and Donner, Statistics in Medicine 27 (2008), 1693-1702, eq. 3.
+        """
+        found, enough = [], areas.enough(IN_TRAINING.least)
+        for number, name in enumerate(self._classes):
+            if not enough[number]:
+                continue
+            now, low, high = (float(one[number]) for one in (areas.auc, areas.low, areas.high))
+            best, best_low, best_epoch = self._best.setdefault(name, [now, low, epoch])
+            if now > best:
+                self._best[name] = [now, low, epoch]
+            doubt = math.hypot(best - best_low, high - now)
+            self._lost[name] = self._lost.get(name, 0) + 1 if best - now > max(doubt, _LEAST_LOST) else 0
+            if self._lost[name] >= _STAYS:
+                then = (best, best_epoch)
+                found.append(unlearning_finding(self._recipe, self._member, epoch, name, areas, number, then))
+        return found
+
+    def _judge_course(self, monitored: float, training_loss: float, noise: float, epoch: int) -> list[Finding]:
+        self._course.append([monitored, training_loss])
+        watched, losses = ([one[place] for one in self._course] for place in (0, 1))
+        fall = fallen(watched, losses, higher_is_better=self._higher_is_better, noise=noise)
+        self._fallen = self._fallen + 1 if fall is not None else 0
+        if fall is None or self._fallen < _STAYS:
+            return []
+        fall = dataclasses.replace(fall, best_epoch=fall.best_epoch + self._first - 1)
+        return [diverging_finding(self._recipe, self._member, epoch, fall)]
+
+    def _fresh(self, found: Sequence[Finding]) -> list[Finding]:
+        new = [finding for finding in found if finding.subject not in self._told]
+        self._told |= {finding.subject for finding in new}
+        return new
+
+    # -- state -----------------------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint stores: plain JSON."""
+        return {
+            "told": sorted([list(one) for one in self._told], key=str),
+            "standing": {name: list(one) for name, one in self._standing.items()},
+            "best": {name: list(one) for name, one in self._best.items()},
+            "lost": dict(self._lost),
+            "course": [list(one) for one in self._course],
+            "first": self._first,
+            "fallen": self._fallen,
+            "collapse": list(self._collapse),
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from a stored state.
+
+        Raises:
+            KeyError: something is missing from it.
+        """
+        self._told = {(kind, name) for kind, name in state["told"]}
+        self._standing = {name: list(one) for name, one in state["standing"].items()}
+        self._best = {name: list(one) for name, one in state["best"].items()}
+        self._lost, self._fallen, self._first = dict(state["lost"]), state["fallen"], state["first"]
+        self._course, self._collapse = [list(one) for one in state["course"]], list(state["collapse"])
 
 
-def _thresholds(scores: Scores) -> NDArray[np.float64]:
+def _thresholds(scores: Scores) -> Floats:
     truth, probabilities = scores.table(), scores.probability_table()
     found = np.full(truth.shape[1], np.nan)
     for number in range(truth.shape[1]):
@@ -126,47 +301,25 @@ def _thresholds(scores: Scores) -> NDArray[np.float64]:
     return found
 
 
-def _never_predicted(scores: Scores, seen: ClassStatistics) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Classes with positives that no row is predicted to have, by plain reading, and how often each is predicted."""
-    if not scores.exclusive:
-        rate = seen.rate_at_half
-    else:
-        chosen = scores.value_table().argmax(axis=1)
-        rate = np.bincount(chosen, minlength=len(scores.classes)) / len(chosen)
-    return (rate == 0) & (seen.positives > 0), rate
+def row_losses(scores: Scores) -> Floats:
+    """Return the mean log loss of the known labels of each row, (rows,); NaN where none is known."""
+    losses = entry_losses(scores)[1]
+    known = ~np.isnan(losses)
+    return divide(np.where(known, losses, 0.0).sum(axis=1), known.sum(axis=1))
 
 
-def _kind(seen: ClassStatistics, number: int) -> str | None:
-    if seen.spread[number] < _NO_SPREAD:
-        return "constant"
-    if seen.auc_low[number] > 0.5:
-        return "threshold"
-    if not math.isnan(seen.auc_low[number]):
-        return "no_ranking"
-    return None
+def _sampling_error(recipe: Recipe, areas: Areas, losses: Floats) -> float:
+    """Return the standard error of the watched metric on so many rows.
+
+    Of a log loss it is its own; that of the macro AUC stands in for scores whose error has no closed form.
+    """
+    if recipe.training.monitor == "loss":
+        known = losses[~np.isnan(losses)]
+        return float(known.std() / math.sqrt(len(known))) if len(known) else math.inf
+    halves = (areas.high - areas.low) / 2 / _Z
+    judged = halves[~np.isnan(halves)]
+    return float(np.sqrt(np.square(judged).sum()) / len(judged)) if len(judged) else math.inf
 
 
-def _sentence(kind: str, name: str, seen: ClassStatistics, thresholds: NDArray[np.float64], number: int) -> str:
-    auc = f"AUC {seen.auc[number]:.2f} [{seen.auc_low[number]:.2f}, {seen.auc_high[number]:.2f}]"
-    positives = f"{seen.positives[number]} positives"
-    if kind == "constant":
-        return f"{name}: every row gets the same score. Raise training.learning_rate, or look at the features."
-    if kind == "no_ranking":
-        return (
-            f"{name}: never predicted at 0.5, and not told from the rest ({auc}, {positives}). "
-            "No threshold helps: it needs more epochs, better features or more positives."
-        )
-    if math.isnan(thresholds[number]):
-        return (
-            f"{name}: ranked well ({auc}, {positives}) but never the most likely class. "
-            "Try balance.weights.scheme: sqrt."
-        )
-    rate = 100 * seen.rate_at_threshold[number]
-    return (
-        f"{name}: ranked well ({auc}, {positives}) but never predicted at 0.5: only that threshold is wrong. "
-        f"At {thresholds[number]:.3f}, fitted here, {rate:.1f} % of rows are predicted."
-    )
-
-
-def _rounded(values: NDArray[np.float64]) -> list[float]:
-    return [round(float(value), 6) for value in values]
+def _rounded(values: Floats) -> list[float]:
+    return [rounded(value) for value in values]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,11 @@ from torch import Tensor
 from equipoise._checks import RunError
 from equipoise.data import Rows, stable_seed
 from equipoise.decision import higher_is_better, monitor_value
+from equipoise.evidence.finding import Finding, findings_of
 from equipoise.models import TabularModel
 from equipoise.scores import Scores
+from equipoise.training._conclusion import learned_areas, learned_record, training_sample
+from equipoise.training._gradient import positive_gradient
 from equipoise.training.checkpoint import read_checkpoint, write_checkpoint
 from equipoise.training.combine import make_scores, measured_ledger, natural_logits
 from equipoise.training.guard import Guard
@@ -87,8 +90,11 @@ class MemberTraining:
         self.seed = stable_seed(prepared.recipe.seed, number)
         self._saved = self._moved = time.monotonic()
         self._scores: Scores | None = None
-        self._known = ~np.isnan(prepared.labels.select(self.rows.validation).table())
-        self.guard = Guard(prepared.labels.classes)
+        self._gradient: NDArray[np.float64] | None = None
+        self._watched = prepared.labels.select(self.rows.validation)
+        self._known = ~np.isnan(self._watched.table())
+        self.guard = Guard(prepared.labels.classes, prepared.recipe, member=number)
+        self._shown = {one.subject for one in findings_of(run.events())} if run is not None else set()
 
     # -- the whole of it -------------------------------------------------------------------------------------------
 
@@ -107,6 +113,7 @@ class MemberTraining:
         self._resume(fit)
         fit.run(self._judge, self._report, self._after_step)
         self.watch.end(self._outcome(fit))
+        self._conclude(fit)
         test = table.take(torch.from_numpy(self.prepared.test)).to(self.device)
         trained = Trained(
             weights={name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()},
@@ -165,11 +172,18 @@ class MemberTraining:
         ledger = measured_ledger(self.prepared.ledger.at_epoch(epoch), [logits], [self._known])
         values = natural_logits(ledger, self.prepared.labels.task, [logits])
         self._scores = make_scores(self.prepared, self.rows.validation, values, role="validation")
+        self._gradient = positive_gradient(logits, self._watched, *self.prepared.loss_at(epoch))
         return monitor_value(self.settings.monitor, self._scores)
 
     def _report(self, fit: Fit, mean_loss: float) -> None:
         assert self._scores is not None
-        seen = self.guard.look(self._scores, epoch=fit.progress.epoch)
+        seen = self.guard.look(
+            self._scores,
+            epoch=fit.progress.epoch,
+            monitored=fit.progress.last_value,
+            training_loss=mean_loss,
+            gradient=self._gradient,
+        )
         last = fit.schedule.learning_rate
         if self.run is not None:
             self.run.append_event(
@@ -190,6 +204,44 @@ class MemberTraining:
             f"{self.settings.monitor} {fit.progress.last_value:.4f}  best {fit.progress.best_value:.4f}  "
             f"says yes to {100 * seen.overall_rate:.1f} %",
         )
+        self._tell(seen.findings)
+        if self.guard.collapsed and self.settings.on_collapse == "stop":
+            fit.progress.stopped = True
+
+    def _tell(self, findings: Sequence[Finding]) -> None:
+        """Show each finding once a run, whichever member has it first."""
+        for finding in findings:
+            if finding.subject not in self._shown:
+                self.watch.say(finding.text)
+        self._shown |= {finding.subject for finding in findings}
+
+    def _conclude(self, fit: Fit) -> None:
+        """Record what is known only now: how the member does on rows it learned from, and whether it ended too soon."""
+        ran_out = fit.progress.epoch >= self.settings.epochs and not fit.progress.stopped
+        found = self.guard.conclude(epoch=fit.progress.epoch, ran_out=ran_out)
+        self._tell(found)
+        if self.run is None:
+            return
+        index, even = training_sample(self.prepared.labels.select(self.rows.train).table())
+        logits = predict_logits(fit.model, fit.train_rows.take(torch.from_numpy(index)), self.settings.precision)
+        values = natural_logits(self.prepared.ledger, self.prepared.labels.task, [logits])
+        scores = make_scores(self.prepared, self.rows.train[index], values, role="train")
+        self.run.append_event(
+            {
+                "event": "member",
+                "member": self.number,
+                "epochs": fit.progress.epoch,
+                "best_epoch": fit.progress.best_epoch,
+                "ended_by": self._ended_by(fit),
+                "training": learned_record(learned_areas(scores, even)),
+                "findings": [finding.to_dict() for finding in found],
+            }
+        )
+
+    def _ended_by(self, fit: Fit) -> str:
+        if not fit.progress.stopped:
+            return "epochs"
+        return "collapse" if self.guard.collapsed and self.settings.on_collapse == "stop" else "patience"
 
     def _title(self) -> str:
         if len(self.prepared.members) == 1:

@@ -137,6 +137,13 @@ class Prepared:
         """Return the loss of the epochs before `balance.schedule.from_epoch`: without class weights."""
         return _make_loss(self.recipe, self.labels, self.training_census, None, None)
 
+    def loss_at(self, epoch: int) -> tuple[ClassLoss, ClassWeights | None]:
+        """Return the loss of an epoch (from 1), and its class weights."""
+        schedule = self.recipe.balance.schedule
+        if schedule is not None and epoch < schedule.from_epoch:
+            return self.make_plain_loss(), None
+        return self.make_loss(), self.weights
+
     def member_plan(self, member: Member) -> SamplingPlan | None:
         """Return the plan for the rows that a member learns from, or None: each once an epoch."""
         return None if self.plan is None else self.plan.for_rows(np.searchsorted(self.learned, member.train))

@@ -15,9 +15,11 @@ from equipoise._checks import ArgumentError, RunError
 from equipoise.balance import Preflight
 from equipoise.decision import fit_decision, fixed_rule, write_rule
 from equipoise.evidence import evaluate
+from equipoise.evidence.finding import Finding, findings_of
 from equipoise.labels import write_split
 from equipoise.runs import Run, next_run_path
 from equipoise.scores import Decisions, Scores, write_scores
+from equipoise.training._conclusion import conclude
 from equipoise.training.checkpoint import write_checkpoint
 from equipoise.training.combine import make_scores, measured_ledger, natural_logits
 from equipoise.training.loop import Workers
@@ -78,7 +80,7 @@ def train(
         _begin(run, prepared, found, resume=resume)
     members = _train_members(prepared, folder, run, watch if workers.rank == 0 else Silent(), workers)
     if run is not None:
-        _finish(run, prepared, members)
+        _finish(run, prepared, members, watch)
         run.close()
     _leave_workers(workers)
     return run or Run.open(folder)
@@ -113,7 +115,7 @@ def _begin(run: Run, prepared: Prepared, found: Preflight, *, resume: bool) -> N
     write_split(prepared.split, run.file("split.csv"))
 
 
-def _finish(run: Run, prepared: Prepared, members: Sequence[Trained]) -> None:
+def _finish(run: Run, prepared: Prepared, members: Sequence[Trained], watch: Watch) -> None:
     """Write the model, the scores, the rule and the metrics, then DONE."""
     tensors = {
         f"members.{number}.{name}": tensor
@@ -136,6 +138,7 @@ def _finish(run: Run, prepared: Prepared, members: Sequence[Trained]) -> None:
         calibrate=decision.calibration,
     )
     write_rule(rule, run.file("decision.json"))
+    _write_findings(run, conclude(validation, rule.apply(validation), run.events(), prepared.recipe), watch)
     metrics: dict[str, Any] = {}
     if test is not None:
         write_scores(test, run.scores_file("test"))
@@ -147,10 +150,19 @@ def _finish(run: Run, prepared: Prepared, members: Sequence[Trained]) -> None:
     run.finish()
 
 
+def _write_findings(run: Run, found: Sequence[Finding], watch: Watch) -> None:
+    """Store what the guard says of the kept models, and show what was not shown before."""
+    shown = {finding.subject for finding in findings_of(run.events())}
+    run.append_event({"event": "conclusion", "findings": [finding.to_dict() for finding in found]})
+    for finding in found:
+        if finding.subject not in shown:
+            watch.say(finding.text)
+
+
 def write_finished(run: Run, prepared: Prepared, members: Sequence[Trained]) -> None:
     """Write everything of a run whose members were made elsewhere, judged like any, and mark it finished."""
     _begin(run, prepared, prepared.preflight(), resume=False)
-    _finish(run, prepared, members)
+    _finish(run, prepared, members, Silent())
 
 
 def judge(test: Scores, rule: Any, *, commonest: int = 0, seed: int = 0) -> dict[str, Any]:
