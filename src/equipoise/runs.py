@@ -25,7 +25,7 @@ import re
 import shlex
 import shutil
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, Protocol, runtime_checkable
 
@@ -265,25 +265,22 @@ class Run:
                 f"{path} could not be written: {error.strerror or error}. Free some space. {self._how_to_resume()}"
             ) from error
 
-    def events(self) -> list[dict[str, Any]]:
+    def events(self, damaged: list[int] | None = None) -> list[dict[str, Any]]:
         """Return all events in order; a last line that was cut off by a kill is left out.
 
         Raises:
-            DataError: a line in the middle is damaged.
+            DataError: a line in the middle is damaged; with a list `damaged`, its number is put there instead.
         """
-        return list(self._read_events())
-
-    def _read_events(self) -> Iterator[dict[str, Any]]:
-        path = self.path / "events.jsonl"
+        path, events = self.path / "events.jsonl", []
         lines = path.read_bytes().split(b"\n") if path.exists() else [b""]
         for number, line in enumerate(lines[:-1], start=1):
             try:
-                event = json.loads(line)
-                if not isinstance(event, dict):
-                    raise ValueError("no mapping")
-                yield event
-            except ValueError as error:
-                raise DataError(f"{path} line {number} is damaged. Restore the file, or train again.") from error
+                events.append(json.loads(line) | {})  # a TypeError for what is no mapping
+            except (ValueError, TypeError, RecursionError) as error:
+                if damaged is None:
+                    raise DataError(f"{path} line {number} is damaged. Restore the file, or train again.") from error
+                damaged.append(number)
+        return events
 
     def events_position(self) -> int:
         """Return the size of events.jsonl in bytes after bringing it to disk: what a checkpoint remembers."""

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from equipoise.report.cost_plot import plot_cost as plot_cost
     from equipoise.report.curve_plots import plot_precision_recall as plot_precision_recall
     from equipoise.report.curve_plots import plot_roc as plot_roc
+    from equipoise.report.diagnosis import Diagnosis as Diagnosis
+    from equipoise.report.diagnosis import diagnose as diagnose
     from equipoise.report.frontier_plot import plot_frontier as plot_frontier
     from equipoise.report.overview import plot_run as plot_run
     from equipoise.report.plots import plot_census as plot_census
@@ -31,8 +33,10 @@ if TYPE_CHECKING:
     from equipoise.report.write import write_report as write_report
 
 _HOME = {
+    "Diagnosis": "diagnosis",
     "RunView": "view",
     "census_table": "tables",
+    "diagnose": "diagnosis",
     "metrics_table": "tables",
     "next_steps": "summary",
     "plot_census": "plots",
@@ -53,8 +57,10 @@ _HOME = {
 }
 
 __all__ = [
+    "Diagnosis",
     "RunView",
     "census_table",
+    "diagnose",
     "metrics_table",
     "next_steps",
     "plot_census",

@@ -12,6 +12,7 @@ from equipoise.report._panels import epochs_of
 from equipoise.report._style import write_figure
 from equipoise.report._words import figure_cell, metric_name, one_in, percent, rule_cells, rule_names
 from equipoise.report.curve_plots import plot_precision_recall, plot_roc
+from equipoise.report.diagnosis import diagnose_events
 from equipoise.report.overview import plot_run
 from equipoise.report.preflight_plots import plot_preflight
 from equipoise.report.summary import headline, next_steps, summarise
@@ -65,10 +66,20 @@ def markdown(view: RunView, figures: list[str]) -> str:
     if view.ledger is not None:
         said = [*view.ledger.sentences(), *view.ledger.warnings()]
         parts += ["## Corrections", "\n".join(f"- {_cell(sentence)}" for sentence in said)] if said else []
+    parts += _finding_lines(view)
     parts.append("\n".join(f"![{name}](figures/{name}.png)" for name in figures if name != "run"))
     steps = "\n".join(f"- {purpose}: `{command}`" for purpose, command in next_steps(view))
     parts += ["## Next", steps]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _finding_lines(view: RunView) -> list[str]:
+    """What the guard found, gravest first; nothing of runs that no guard looked at."""
+    found = diagnose_events(view.events)
+    if not found.epochs and not found.judged:
+        return []
+    lines = [f"- {one.severity}: {_cell(one.last.text)} Seen: {_cell(one.where())}." for one in found.found]
+    return ["## What the guard found", _cell(found.headline()), *(["\n".join(lines)] if lines else [])]
 
 
 def _census_lines(view: RunView) -> str:
