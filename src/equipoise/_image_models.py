@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+TABLE_MODELS = ("tabm", "mlp", "linear")
 ATTENTIONS = ("mhsa", "performer")
 IMAGE_MODELS = (
     "efficientnet_b0_mhsa",

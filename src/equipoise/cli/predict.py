@@ -20,6 +20,9 @@ _MOST_COLUMNS = 8
 def predict(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
     table: Annotated[Path, typer.Argument(metavar="TABLE", help="A table with the columns of the training.")],
+    images: Annotated[
+        Path | None, typer.Option("--images", help="Folder of the table's images, for a model of images.")
+    ] = None,
     out: OutOption = None,
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
@@ -31,9 +34,11 @@ def predict(
     if out is not None and out.suffix not in (".csv", ".parquet"):
         raise ArgumentError(f"--out must end in .csv or .parquet; got {out.name}.")
     check_free(out, overwrite, source=(table, run))
+    from equipoise.training import ProgressBar
     from equipoise.training import predict as apply_run
 
-    found = apply_run(run, table)
+    with ProgressBar() as watch:
+        found = apply_run(run, table, images=images, watch=watch)
     frame = found.to_polars()
     for note in found.notes:
         console(stderr=True).print(note)

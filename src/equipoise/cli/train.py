@@ -46,6 +46,10 @@ def train(
     ] = None,
     positive: PositiveOption = None,
     classes: ClassesOption = None,
+    images: Annotated[
+        Path | None, typer.Option("--images", help="Folder of the images that the column image names; or an .npz.")
+    ] = None,
+    image: Annotated[str | None, typer.Option("--image", help="The column of images, if not called image.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe; repeatable.")
     ] = None,
@@ -60,7 +64,10 @@ def train(
     From a table: **equipoise train table.csv --labels a,b,c --groups patient** (or **--groups none**: rows are
     independent). The recipe that this makes is printed and kept in the run folder.
 
-    From a recipe: **equipoise train comorbidity --set data.table=table.csv --labels a,b,c --groups patient**.
+    From images: **equipoise train table.csv --images FOLDER --labels a,b,c --groups patient**.
+
+    From a recipe: **equipoise train comorbidity --set data.table=table.csv --labels a,b,c --groups patient**. A recipe
+    with arms trains each in a folder of its own; called again, it goes on where it was.
     """
     given: dict[str, object] = {
         "labels": columns(labels),
@@ -72,6 +79,8 @@ def train(
         "unknown": unknown,
         "positive": positive,
         "classes": columns(classes),
+        "images": None if images is None else str(images),
+        "image": image,
     }
     overrides = [*(settings or []), *([] if seed is None else [f"seed={seed}"])]
     recipe, made = _recipe(source, given, overrides)
@@ -81,6 +90,9 @@ def train(
         raise ArgumentError("--resume needs the run folder to go on with. Give it with --out.")
     if made and not json:
         console().print(recipe.to_yaml(brief=True))
+    if recipe.arms:
+        _train_arms(recipe, out or Path("runs") / recipe.name, overwrite=overwrite, json=json)
+        return
     from equipoise.runs import next_run_path
 
     out = out or next_run_path(recipe.name)
@@ -93,6 +105,40 @@ def train(
         print_json({"run": str(run.path), "metrics": run.read_record("metrics")})
         return
     show_run(run)
+
+
+def _train_arms(recipe: Recipe, out: Path, *, overwrite: bool, json: bool) -> None:
+    from equipoise.report import ArmsView, RunView, arms_class_table, arms_table, write_report
+    from equipoise.training import ProgressBar, train_arms
+
+    try:
+        with ProgressBar() as watch:
+            arms = train_arms(recipe, out=out, overwrite=overwrite, watch=watch)
+    except KeyboardInterrupt:
+        console(stderr=True).print(f"Stopped. The same command with --out {out} goes on where it was.")
+        raise SystemExit(130) from None
+    for run in arms.runs.values():
+        if not (run.path / "summary.md").exists():
+            write_report(run)
+    view = ArmsView.of({name: RunView.read(run) for name, run in arms.runs.items()})
+    if json:
+        print_json(
+            {
+                "folder": str(arms.path),
+                "arms": {name: run.read_record("metrics") for name, run in arms.runs.items()},
+                "comparisons": [comparison.to_dict() for comparison in view.comparisons],
+            }
+        )
+        return
+    screen = console()
+    if not sys.stdout.isatty():
+        screen.width = 10_000
+    screen.print(arms_table(view))
+    if len(view.comparisons) == 1 and view.comparisons[0].classes:
+        screen.print(arms_class_table(view, view.comparisons[0]))
+    for sentence in view.sentences():
+        screen.print(sentence)
+    screen.print(f"\nFolder of the runs  {arms.path}")
 
 
 def run_training(recipe: Recipe, *, out: Path | None, resume: bool = False, overwrite: bool = False) -> Run:
@@ -132,6 +178,8 @@ def _recipe(source: str, given: dict[str, object], overrides: list[str]) -> tupl
         data = [f"data.{key}={_yaml(value)}" for key, value in given.items() if value is not None]
         return read_recipe(source, [*data, *overrides]), False
     wanted = given.pop("labels")
+    if given["images"] is not None:
+        given["base"] = "images"
     if not Path(source).exists():
         raise ArgumentError(
             f"{source} is neither a table nor a recipe file that exists, nor the name of a recipe."

@@ -22,11 +22,13 @@ class Batch:
         inputs: the positional arguments of the model, each (rows, ...).
         labels: (rows,) or (rows, classes) float32; NaN is unknown.
         entry_weights: (rows, classes) float32 what the loss of each label is multiplied by; None for ones.
+        rows: (rows,) int64 numbers of the rows in the table, on the CPU; None where nobody needs them.
     """
 
     inputs: tuple[Tensor, ...]
     labels: Tensor
     entry_weights: Tensor | None = None
+    rows: Tensor | None = None
 
 
 class Rows(abc.ABC):

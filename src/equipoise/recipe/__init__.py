@@ -1,10 +1,13 @@
 """The recipe: everything a run is told, as frozen data read from YAML; every error has its place."""
 
+from equipoise.recipe._arms import resolve_arms
 from equipoise.recipe._read import make_recipe, packaged_recipes, read_recipe, recipe_from, recipe_summary, write_recipe
 from equipoise.recipe._schema import (
     BalanceSettings,
     DataSettings,
     DecisionSettings,
+    DistilSettings,
+    ImageSettings,
     LossSettings,
     ModelSettings,
     Recipe,
@@ -19,6 +22,8 @@ __all__ = [
     "BalanceSettings",
     "DataSettings",
     "DecisionSettings",
+    "DistilSettings",
+    "ImageSettings",
     "LossSettings",
     "ModelSettings",
     "Recipe",
@@ -32,5 +37,6 @@ __all__ = [
     "read_recipe",
     "recipe_from",
     "recipe_summary",
+    "resolve_arms",
     "write_recipe",
 ]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from equipoise._checks import listed
+from equipoise._image_models import IMAGE_MODELS
 
 if TYPE_CHECKING:
     from equipoise.recipe._schema import Recipe
@@ -47,7 +48,8 @@ Issue = tuple[str, str]  # a dotted key, and what is wrong with it followed by w
 
 def disagreements(recipe: Recipe) -> list[Issue]:
     """Return every pair of keys that contradict each other."""
-    return [*_data_issues(recipe), *_weights_issues(recipe), *_loss_issues(recipe), *_training_issues(recipe)]
+    kinds = (_data_issues, _image_issues, _weights_issues, _loss_issues, _training_issues, _distil_issues)
+    return [issue for kind in kinds for issue in kind(recipe)]
 
 
 def obstacles(recipe: Recipe) -> list[Issue]:
@@ -57,6 +59,14 @@ def obstacles(recipe: Recipe) -> list[Issue]:
         found.append(("data.table", "names no table. Give one: --set data.table=TABLE.csv"))
     if not recipe.data.labels:
         found.append(("data.labels", 'names no label columns. Give them: --set "data.labels=[a, b, c]"'))
+    if recipe.model.of_images and recipe.data.images is None:
+        found.append(
+            (
+                "data.images",
+                f"names no folder of images, which the model {recipe.model.name} needs. Give it: "
+                "--set data.images=FOLDER",
+            )
+        )
     if recipe.split.folds is not None:
         found.append(
             (
@@ -79,6 +89,28 @@ def _data_issues(recipe: Recipe) -> Iterator[Issue]:
         yield "data.task", "binary has one label column. Set multilabel, or name one column"
     if split.file is not None and split.folds is not None:
         yield "split.folds", "cannot stand beside split.file, which holds the folds. Remove one of the two"
+
+
+_OF_TABLES = ("width", "depth", "ensemble", "embedding", "embedding_size", "bins", "skip")
+_OF_IMAGES = ("heads", "features")
+
+
+def _image_issues(recipe: Recipe) -> Iterator[Issue]:
+    data, model = recipe.data, recipe.model
+    if data.images is not None and not model.of_images:
+        yield (
+            "model.name",
+            f"{model.name} is a model of tables, and data.images names images. Use {IMAGE_MODELS[-2]} or another of: "
+            "equipoise models",
+        )
+    if data.images is not None and data.features is not None:
+        yield "data.features", "cannot stand beside data.images: models of images see pixels alone. Remove it"
+    for key in _OF_TABLES if model.of_images else _OF_IMAGES:
+        if getattr(model, key) is not None:
+            kind = "tables" if model.of_images else "images"
+            yield f"model.{key}", f"belongs to models of {kind}; the model is {model.name}. Remove it"
+    if not model.of_images and model.pretrained != "none":
+        yield "model.pretrained", f"is for models of images; the model is {model.name}. Remove it"
 
 
 def _weights_issues(recipe: Recipe) -> Iterator[Issue]:
@@ -141,4 +173,24 @@ def _training_issues(recipe: Recipe) -> Iterator[Issue]:
         yield (
             "training.minimum_learning_rate",
             f"must be at most learning_rate ({training.learning_rate:g}). Lower it",
+        )
+
+
+def _distil_issues(recipe: Recipe) -> Iterator[Issue]:
+    distil = recipe.distil
+    if not distil.teachers:
+        return
+    if not recipe.model.of_images:
+        yield "distil.teachers", f"teach models of images; the model is {recipe.model.name}. Remove them"
+    if recipe.loss.name in ("focal", "corn", "asymmetric", "regression"):
+        yield (
+            "distil.teachers",
+            f"cannot teach under the loss {recipe.loss.name}, whose scores are bent away from log-odds. Use loss.name: "
+            "auto, or logit_adjusted",
+        )
+    if distil.keep_scores and recipe.images.augment != "none":
+        yield (
+            "distil.keep_scores",
+            f"is for images that are not varied; images.augment is {recipe.images.augment}. Set it to none, or "
+            "keep_scores to false",
         )

@@ -14,6 +14,9 @@ from equipoise._yaml import KeyPath, parse_yaml, read_yaml
 from equipoise.recipe._errors import Places, explain
 from equipoise.recipe._schema import Recipe
 
+_PATHS = (
+    ("data", "table"), ("data", "images"), ("split", "file"), ("images", "cache"), ("model", "pretrained"),
+)  # fmt: skip
 _PACKAGED = Path(__file__).parents[1] / "recipes"
 
 
@@ -162,9 +165,10 @@ def _locate(path_or_name: str | Path) -> Path:
 
 
 def _resolve_paths(values: dict[str, Any], folder: Path) -> None:
-    for section, key in (("data", "table"), ("split", "file")):
+    for section, key in _PATHS:
         inside = values.get(section)
-        if isinstance(inside, dict) and isinstance(inside.get(key), str):
+        named = inside.get(key) if isinstance(inside, dict) else None
+        if isinstance(inside, dict) and isinstance(named, str) and named not in ("auto", "none", "imagenet"):
             inside[key] = str(folder / Path(inside[key]).expanduser())
 
 

@@ -10,10 +10,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from equipoise._checks import ArgumentError
+from equipoise._checks import ArgumentError, listed, nearest
+from equipoise._image_models import IMAGE_MODELS, TABLE_MODELS, is_image_model
 from equipoise._yaml import yaml_text
 from equipoise.decision.objectives import parse_objective
 from equipoise.recipe._agreement import disagreements, obstacles
+
+PRETRAINED = ("none", "imagenet")
 
 
 def _number(value: Any) -> Any:
@@ -81,6 +84,9 @@ _Folds = Annotated[_Whole, Field(ge=2)]
 _Seed = Annotated[_Whole, Field(ge=0, lt=2**63)]
 _Name = Annotated[str, BeforeValidator(_name), Field(min_length=1)]
 _PathName = Annotated[_Name, AfterValidator(_absolute)]
+_ArmName = Annotated[_Name, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
+_CacheName = Annotated[_Name, AfterValidator(lambda path: path if path == "auto" else _absolute(path))]
+_WeightsName = Annotated[_Name, AfterValidator(lambda path: path if path in PRETRAINED else _absolute(path))]
 _Switch = Annotated[bool, Field(strict=True)]
 _Names = Annotated[tuple[_Name, ...], BeforeValidator(_one_or_more)]
 _AutoOrCount = Annotated[Literal["auto"] | int, BeforeValidator(_auto_or_whole)]
@@ -110,6 +116,8 @@ class DataSettings(_Settings):
     numeric: _Names = ()  # columns that must hold numbers
     categories: _Names = ()  # columns of numbers that are codes of categories
     missing: _Names = ()  # words that mean a missing cell, besides "", NA, NaN, null, ? and their like
+    images: _PathName | None = None  # the folder of the images, or a MedMNIST-style .npz
+    image: _Name = "image"  # the column that names the image of each row
 
     @model_validator(mode="before")
     @classmethod
@@ -120,6 +128,24 @@ class DataSettings(_Settings):
         if "labels" in values:
             raise PydanticCustomError("same_key", "`labels` and `targets` are the same key. Keep one of them")
         return {"labels" if key == "targets" else key: value for key, value in values.items()}
+
+
+class ImageSettings(_Settings):
+    """What is done to every image once (and kept in a cache), and what is varied each time it is shown."""
+
+    size: Annotated[_Whole, Field(ge=8, le=4096)] = 224  # pixels a side
+    channels: Literal["grey", "rgb"] = "grey"
+    steps: tuple[_Name | dict[_Name, dict[_Name, Any] | None], ...] = ("resize",)  # in this order; see `parse_steps`
+    augment: Literal["none", "light", "medium", "strong"] = "light"
+    modality: Literal["xray", "fundus", "general"] = "general"  # what may be varied: an X-ray is never mirrored
+    flip: _Switch | None = None  # mirror left and right; null: as the modality has it
+    cache: _CacheName = "auto"  # folder; auto: runs/image-cache
+    store: Literal["raw", "compressed"] = "raw"
+
+    @property
+    def channel_count(self) -> int:
+        """1 or 3."""
+        return 1 if self.channels == "grey" else 3
 
 
 class SplitSettings(_Settings):
@@ -216,7 +242,7 @@ class LossSettings(_Settings):
 class ModelSettings(_Settings):
     """The model; a size left at null is the model's own default."""
 
-    name: Literal["tabm", "mlp", "linear"] = "tabm"
+    name: _Name = "tabm"  # of a table: tabm, mlp or linear; of images: `equipoise models`
     width: _Count | None = None
     depth: _Count | None = None
     dropout: _BelowOne | None = None
@@ -225,12 +251,34 @@ class ModelSettings(_Settings):
     embedding_size: _Count | None = None
     bins: _Folds | None = None
     skip: _Switch | None = None  # a linear path past the hidden layers
+    heads: _Count | None = None  # of attention, in image models
+    features: _Count | None = None  # random features of a Performer
+    pretrained: _WeightsName = (
+        "none"  # image models: none, imagenet (loads them from the network), or a file of weights
+    )
     initial_bias: Literal["prevalence", "zero"] = "prevalence"
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in TABLE_MODELS and not is_image_model(name):
+            known = (*TABLE_MODELS, *IMAGE_MODELS)
+            raise PydanticCustomError(
+                "name",
+                "must be one of {known}, or the name of a backbone of timm{near}",
+                {"known": listed(known, limit=20), "near": nearest(name, known).rstrip(".?") or ""},
+            )
+        return name
+
+    @property
+    def of_images(self) -> bool:
+        """Whether it is a model of images."""
+        return self.name not in TABLE_MODELS
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The sizes that were given: the keyword arguments of `make_model`."""
-        return self.model_dump(exclude={"name", "initial_bias"}, exclude_none=True)
+        """The sizes that were given: the keyword arguments of `make_model` or `make_image_model`."""
+        return self.model_dump(exclude={"name", "initial_bias", "pretrained"}, exclude_none=True)
 
 
 class TrainingSettings(_Settings):
@@ -249,6 +297,8 @@ class TrainingSettings(_Settings):
     gradient_clip: _Positive | None = 1.0
     accumulate: _Count = 1
     precision: Literal["32", "bf16", "16"] = "32"
+    channels_last: _Switch = False  # images: the memory layout that GPUs are fastest with
+    compile: _Switch = False  # torch.compile: slow to start, faster afterwards
     monitor: Literal[
         "loss", "macro_f1", "micro_f1", "macro_auc", "micro_auc", "macro_ap", "micro_ap", "macro_recall",
         "balanced_accuracy", "accuracy", "qwk",
@@ -283,18 +333,31 @@ class DecisionSettings(_Settings):
             raise PydanticCustomError("objective", "{said}", {"said": str(error)}) from error
 
 
+class DistilSettings(_Settings):
+    """What a student learns from teachers, besides the labels."""
+
+    teachers: _Names = ()  # finished run folders, or names of earlier arms of the same recipe
+    temperature: _Positive = 2.0  # above 1: softer targets
+    weight: _Share = 0.5  # of the teachers' term; the labels have the rest
+    similarity: _NotNegative = 0.0  # of the term that makes images alike which the teachers find alike
+    keep_scores: _Switch = False  # score the teachers once; only where images are not varied
+
+
 class Recipe(_Settings):
     """Everything a run is told. Equal recipes give equal runs."""
 
     name: _Name = "run"
     seed: _Seed = 0
     data: DataSettings = DataSettings()
+    images: ImageSettings = ImageSettings()
     split: SplitSettings = SplitSettings()
     balance: BalanceSettings = BalanceSettings()
     loss: LossSettings = LossSettings()
     model: ModelSettings = ModelSettings()
     training: TrainingSettings = TrainingSettings()
     decision: DecisionSettings = DecisionSettings()
+    distil: DistilSettings = DistilSettings()
+    arms: dict[_ArmName, dict[_Name, Any] | None] = Field(default_factory=dict)  # several runs: what each changes
 
     @model_validator(mode="after")
     def _keys_agree(self) -> Recipe:

@@ -32,7 +32,7 @@ def census_table(census: Census) -> Table:
     Args:
         census: from `count_labels`.
     """
-    table = _table(f"{census.rows:,} {census.unit}, {len(census.classes)} classes, {census.task}")
+    table = empty_table(f"{census.rows:,} {census.unit}, {len(census.classes)} classes, {census.task}")
     groups = census.groups_per_class
     heads = [
         "positives",
@@ -42,7 +42,7 @@ def census_table(census: Census) -> Table:
         "unknown",
         *(["groups"] if groups is not None else []),
     ]
-    _columns(table, "class", heads)
+    table_columns(table, "class", heads)
     low, high = census.prevalence_interval
     for index, name in enumerate(census.classes):
         share = float(census.prevalence[index])
@@ -55,7 +55,7 @@ def census_table(census: Census) -> Table:
             f"{int(census.unknowns[index]):,}",
             *([f"{int(groups[index]):,}"] if groups is not None else []),
         ]
-        _row(table, name, cells, dim=not census.positives[index])
+        table_row(table, name, cells, dim=not census.positives[index])
     return table
 
 
@@ -72,35 +72,36 @@ def metrics_table(tables: Mapping[str, MetricTable], metric: str = "f1") -> Tabl
     first = next(iter(tables.values()))
     exclusive = is_exclusive(first.task)
     heads = rule_names(tables, exclusive=exclusive)
-    table = _table(f"{metric_name(metric)} on the {first.role} role: {first.headline()}")
-    _columns(table, "class", ["positives", *(heads.get(name, name) for name in tables)])
+    table = empty_table(f"{metric_name(metric)} on the {first.role} role: {first.headline()}")
+    table_columns(table, "class", ["positives", *(heads.get(name, name) for name in tables)])
     for name in first.classes:
         support = first.row(metric, name).support
-        _row(table, name, [f"{support:,}", *rule_cells(tables, metric, name, narrow=True)], dim=support < FEW)
+        table_row(table, name, [f"{support:,}", *rule_cells(tables, metric, name, narrow=True)], dim=support < FEW)
     if len(first.classes) > 1:
         table.add_section()
         macro = f"macro_{metric}"
-        _row(table, f"macro ({first.row(macro).evaluable})", ["", *rule_cells(tables, macro, narrow=True)])
+        table_row(table, f"macro ({first.row(macro).evaluable})", ["", *rule_cells(tables, macro, narrow=True)])
     return table
 
 
 def run_table(run: Run | RunView) -> Table:
     """Return the test metrics of a run that people ask for first, one line each, under each rule that was judged."""
     view = run if isinstance(run, RunView) else RunView.read(run)
-    table = _table(view.recipe.name)
+    table = empty_table(view.recipe.name)
     if not view.metrics:
-        _columns(table, "no test role: nothing was judged", [])
+        table_columns(table, "no test role: nothing was judged", [])
         return table
     first = next(iter(view.metrics.values()))
     heads = rule_names(view.metrics, exclusive=view.exclusive)
-    _columns(table, f"test, {first.cases:,} rows", [heads[name] for name in view.metrics])
+    table_columns(table, f"test, {first.cases:,} rows", [heads[name] for name in view.metrics])
     names = [row.name for row in (first.overall() or first.of_class(first.classes[0]))]
     for name in [name for name in _ASKED_FIRST if name in names] or names:
-        _row(table, metric_name(name), rule_cells(view.metrics, name, narrow=True))
+        table_row(table, metric_name(name), rule_cells(view.metrics, name, narrow=True))
     return table
 
 
-def _table(title: str) -> Table:
+def empty_table(title: str) -> Table:
+    """Return a table with its title and no columns, in the style of all tables here."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -116,7 +117,8 @@ def _table(title: str) -> Table:
     )
 
 
-def _columns(table: Table, first: str, others: list[str]) -> None:
+def table_columns(table: Table, first: str, others: list[str]) -> None:
+    """Add a column of names and columns of figures."""
     from rich.text import Text
 
     table.add_column(Text(first), overflow="fold")
@@ -125,7 +127,8 @@ def _columns(table: Table, first: str, others: list[str]) -> None:
         table.add_column(Text("\n".join(words)), justify="right", no_wrap=True)
 
 
-def _row(table: Table, name: str, cells: list[str], *, dim: bool = False) -> None:
+def table_row(table: Table, name: str, cells: list[str], *, dim: bool = False) -> None:
+    """Add a row of figures; what comes from data is shown as it is."""
     from rich.text import Text
 
     table.add_row(Text(" ".join(name.split())), *(Text(cell) for cell in cells), style="dim" if dim else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from equipoise.training.arms import Arms, train_arms
 from equipoise.training.checkpoint import read_checkpoint, write_checkpoint
 from equipoise.training.combine import mean_of_members
 from equipoise.training.guard import Finding, Guard
@@ -13,6 +14,7 @@ from equipoise.training.telemetry import ProgressBar, Silent, Watch
 from equipoise.training.train import judge, train
 
 __all__ = [
+    "Arms",
     "Finding",
     "Fit",
     "Guard",
@@ -32,5 +34,6 @@ __all__ = [
     "retrain_last_layer",
     "tau_normalise",
     "train",
+    "train_arms",
     "write_checkpoint",
 ]

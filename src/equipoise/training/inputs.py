@@ -26,12 +26,12 @@ from equipoise.data import (
     read_features,
 )
 from equipoise.labels import Labels, read_table
-from equipoise.models import make_model
+from equipoise.models import TabularModel, make_model
 
 if TYPE_CHECKING:
     import polars
 
-    from equipoise.models import TabularModel
+    from equipoise.models import Model
     from equipoise.recipe import Recipe
     from equipoise.training.telemetry import Watch
 
@@ -68,7 +68,7 @@ class FittedInputs(abc.ABC):
         """Every row of the training table, in its order, with its labels."""
 
     @abc.abstractmethod
-    def make_model(self, recipe: Recipe, request: ModelRequest) -> TabularModel:
+    def make_model(self, recipe: Recipe, request: ModelRequest) -> Model:
         """Return a fresh model for these inputs."""
 
     @abc.abstractmethod
@@ -181,7 +181,7 @@ class FittedTable(FittedInputs):
             )
         return self._made["rows"]
 
-    def make_model(self, recipe: Recipe, request: ModelRequest) -> TabularModel:
+    def make_model(self, recipe: Recipe, request: ModelRequest) -> Model:
         """Return a model of as many columns as there are."""
         numeric = self.rows().numeric.numpy()
         return make_model(
@@ -207,8 +207,8 @@ def label_tensor(labels: Labels) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(labels.values, dtype=np.float32))
 
 
-def read_inputs(recipe: Recipe, labels: Labels, learned: Index) -> Inputs:
-    """Return the inputs that a recipe asks for.
+def read_table_inputs(recipe: Recipe, labels: Labels, learned: Index) -> TableInputs:
+    """Return the columns that a recipe asks for.
 
     Args:
         recipe: what is asked for.
@@ -248,9 +248,15 @@ def _read_features(recipe: Recipe, labels: Labels) -> Features:
     return found
 
 
-def check_fit(state: Mapping[str, Any], model: TabularModel) -> None:
+def check_fit(state: Mapping[str, Any], model: Model) -> None:
     """Raise `ValueError` where stored inputs are not those that a stored model takes."""
+    if state.get("kind") == "images":
+        channels = len(state["mean"])
+        if getattr(model, "channels", None) != channels:
+            raise ValueError(f"the images have {channels} channels, which the model does not take")
+        return
     preprocessor = Preprocessor.from_dict(state)
+    assert isinstance(model, TabularModel)
     if preprocessor.cardinalities != model.cardinalities or len(preprocessor.numeric_names) != model.n_numeric:
         raise ValueError("the columns are not those that the model takes")
 

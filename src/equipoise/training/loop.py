@@ -25,6 +25,7 @@ from equipoise.training.schedule import Schedule, make_optimizer
 
 if TYPE_CHECKING:
     from equipoise.recipe import TrainingSettings
+    from equipoise.training.distil import Teaching
 
 _HALF = {"bf16": torch.bfloat16, "16": torch.float16}
 
@@ -64,12 +65,14 @@ class Phase:
         order: from an epoch (from 0) to the rows it draws, (draws,) int64, a pure function; None draws each row once.
         from_epoch: the first epoch of the phase, from 1.
         entry_weights: (rows, classes) what the loss of each label is multiplied by, on the device; None for ones.
+        teaching: adds what teachers say to the loss; None: the labels alone teach.
     """
 
     loss: nn.Module
     order: Callable[[int], Tensor] | None = None
     from_epoch: int = 1
     entry_weights: Tensor | None = None
+    teaching: Teaching | None = None
 
 
 class Fit:
@@ -172,7 +175,7 @@ class Fit:
             while self.progress.step < self.steps_per_epoch:
                 step = self.progress.step
                 micro = itertools.islice(batches, len(self._micro_bounds(step, len(shuffled))))
-                self._step(forward, phase.loss, micro, step, known[step])
+                self._step(forward, phase, micro, step, known[step])
                 self.progress.step += 1
                 if self.progress.step < self.steps_per_epoch:
                     after_step(self)
@@ -198,16 +201,18 @@ class Fit:
         order = epoch_order(rows, seed=self.seed, epoch=epoch) if phase.order is None else phase.order(epoch)
         return order.to(self.device)
 
-    def _step(
-        self, forward: nn.Module, loss_module: nn.Module, micro_batches: Iterator[Batch], step: int, known: int
-    ) -> None:
+    def _step(self, forward: nn.Module, phase: Phase, micro_batches: Iterator[Batch], step: int, known: int) -> None:
         self._optimizer.zero_grad(set_to_none=True)
+        rows = self._rows_of_step(step)
         for micro in micro_batches:
             with _autocast(self.device, self.settings.precision):
                 logits = forward(*micro.inputs)
                 loss = member_loss(
-                    loss_module, logits, micro.labels, normaliser=float(max(1, known)), weights=micro.entry_weights
+                    phase.loss, logits, micro.labels, normaliser=float(max(1, known)), weights=micro.entry_weights
                 )
+                if phase.teaching is not None:
+                    share = len(micro.labels) / rows
+                    loss = phase.teaching.blend(loss, logits, micro, share=share)
             self._loss_sum += loss.detach() * known
             # DistributedDataParallel averages over processes; the loss is already divided by all entries of the step.
             scaled = loss * self.workers.count if self.workers.count > 1 else loss
@@ -235,6 +240,10 @@ class Fit:
         width = self.batch_size if self.settings.accumulate > 1 else end - begin
         return [(left, min(left + width, end)) for left in range(begin, end, width)]
 
+    def _rows_of_step(self, step: int) -> int:
+        begin, end = step_bounds(step, self.rows_per_step, self.steps_per_epoch, len(self.train_rows))
+        return end - begin
+
     def _micro_batches(self, shuffled: Rows) -> Iterator[Rows]:
         """The micro-batches of the epoch, from the step under way on."""
         for step in range(self.progress.step, self.steps_per_epoch):
@@ -242,9 +251,8 @@ class Fit:
                 yield shuffled.part(left + self.workers.rank, right, self.workers.count)
 
     def _forward(self) -> nn.Module:
-        if self.workers.count == 1:
-            return self.model
-        return nn.parallel.DistributedDataParallel(self.model)
+        model: Any = torch.compile(self.model) if self.settings.compile else self.model
+        return model if self.workers.count == 1 else nn.parallel.DistributedDataParallel(model)
 
     def _remember(self, value: float) -> None:
         """Keep the weights of the best epoch of the last phase. A NaN never counts as an improvement."""
@@ -391,12 +399,12 @@ def _autocast(device: torch.device, precision: str) -> contextlib.AbstractContex
     return torch.autocast(device.type, dtype=_HALF[precision])
 
 
-def resolve_batch_size(batch_size: int | str, rows: int) -> int:
-    """Return the rows of a batch. "auto": about sixteen steps an epoch, a power of two from 16 to 256.
+def resolve_batch_size(batch_size: int | str, rows: int, *, most: int = 256) -> int:
+    """Return the rows of a batch. "auto": about sixteen steps an epoch, a power of two from 16 to `most`.
 
     >>> resolve_batch_size("auto", 300), resolve_batch_size("auto", 4000), resolve_batch_size(64, 9)
     (16, 256, 64)
     """
     if isinstance(batch_size, int):
         return batch_size
-    return int(min(256, max(16, 2 ** round(math.log2(max(1, rows) / 16)))))
+    return int(min(most, max(16, 2 ** round(math.log2(max(1, rows) / 16)))))

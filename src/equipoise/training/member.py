@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from equipoise._checks import RunError
 from equipoise.data import Rows, stable_seed
 from equipoise.decision import higher_is_better, monitor_value
 from equipoise.evidence.finding import Finding, findings_of
-from equipoise.models import TabularModel
+from equipoise.models import Model
 from equipoise.scores import Scores
 from equipoise.training._conclusion import learned_areas, learned_record, training_sample
 from equipoise.training._gradient import positive_gradient
@@ -26,10 +26,11 @@ from equipoise.training.checkpoint import read_checkpoint, write_checkpoint
 from equipoise.training.combine import make_scores, measured_ledger, natural_logits
 from equipoise.training.guard import Guard
 from equipoise.training.inputs import FittedInputs, ModelRequest
-from equipoise.training.loop import Fit, Logits, Phase, Workers, predict_logits, resolve_batch_size
+from equipoise.training.loop import Fit, Logits, Phase, Workers, predict_logits
 
 if TYPE_CHECKING:
     from equipoise.runs import Run
+    from equipoise.training.distil import Teacher
     from equipoise.training.prepare import Member, Prepared
     from equipoise.training.telemetry import Watch
 
@@ -67,6 +68,7 @@ class MemberTraining:
         folder: of the checkpoints. run: where events go; None in all processes but the first.
         watch: what a person sees. workers: how many processes share the work.
         start: changes the fresh model of a member before its first step, such as to take over and freeze layers.
+        teachers: callables that teach besides the runs that the recipe names.
     """
 
     def __init__(
@@ -79,8 +81,10 @@ class MemberTraining:
         watch: Watch,
         workers: Workers,
         device: torch.device,
-        start: Callable[[TabularModel, int], None] | None = None,
+        start: Callable[[Model, int], None] | None = None,
+        teachers: Sequence[Teacher] = (),
     ) -> None:
+        self.given_teachers = tuple(teachers)
         self.start = start
         self.prepared, self.number, self.run, self.watch = prepared, number, run, watch
         self.rows: Member = prepared.members[number]
@@ -109,7 +113,9 @@ class MemberTraining:
         if self.start is not None:
             self.start(model, self.number)
         model = model.to(self.device)
-        fit = self._fit(model, table)
+        if self.settings.channels_last:
+            model = model.to(memory_format=torch.channels_last)
+        fit = self._fit(model, table, self._teachers(inputs))
         self.watch.begin(self._title(), self.settings.epochs)
         self._resume(fit)
         fit.run(self._judge, self._report, self._after_step)
@@ -130,14 +136,50 @@ class MemberTraining:
             self._write_finished(trained)
         return trained
 
-    def _fit(self, model: TabularModel, table: Rows) -> Fit:
+    def _teachers(self, inputs: FittedInputs) -> list[Teacher]:
+        """The teachers that the recipe names, and those that were given."""
+        settings = self.prepared.recipe.distil
+        if not settings.teachers:
+            return list(self.given_teachers)
+        from equipoise.training.distil import RunTeacher
+
+        scale = inputs.to_dict()
+        classes = self.prepared.labels.classes
+        made = [
+            RunTeacher(folder, mean=scale["mean"], std=scale["std"], classes=classes, device=self.device)
+            for folder in settings.teachers
+        ]
+        return [*made, *self.given_teachers]
+
+    def _taught(self, phases: list[Phase], model: Model, teachers: list[Teacher]) -> list[Phase]:
+        if not teachers:
+            return phases
+        from equipoise.training.distil import Teaching
+
+        prepared = self.prepared
+        return [
+            replace(
+                phase,
+                teaching=Teaching(
+                    teachers,
+                    prepared.recipe.distil,
+                    task=prepared.labels.task,
+                    shift=prepared.ledger.at_epoch(phase.from_epoch).log_odds_shift,
+                    student=model,
+                    rows=len(prepared.labels),
+                ),
+            )
+            for phase in phases
+        ]
+
+    def _fit(self, model: Model, table: Rows, teachers: list[Teacher]) -> Fit:
         return Fit(
             model,
-            self._phases(),
+            self._taught(self._phases(), model, teachers),
             table.take(torch.from_numpy(self.rows.train)).to(self.device),
             table.take(torch.from_numpy(self.rows.validation)).to(self.device),
             self.settings,
-            batch_size=resolve_batch_size(self.settings.batch_size, len(self.rows.train)),
+            batch_size=self.prepared.batch_size(self.rows),
             seed=self.seed,
             higher_is_better=higher_is_better(self.settings.monitor),
             workers=self.workers,
@@ -156,7 +198,7 @@ class MemberTraining:
         corrected = Phase(prepared.make_loss().to(self.device), order, first, weights)
         return [corrected] if first == 1 else [Phase(prepared.make_plain_loss().to(self.device)), corrected]
 
-    def _make_model(self, inputs: FittedInputs) -> TabularModel:
+    def _make_model(self, inputs: FittedInputs) -> Model:
         ledger = self.prepared.starting_ledger
         request = ModelRequest(
             outputs=ledger.outputs,

@@ -19,7 +19,7 @@ from equipoise.data import Rows
 from equipoise.decision import fixed_rule
 from equipoise.evidence import evaluate
 from equipoise.labels import read_split
-from equipoise.models import TabularModel
+from equipoise.models import Model
 from equipoise.recipe import read_recipe
 from equipoise.runs import Run
 from equipoise.scores import Scores
@@ -73,7 +73,7 @@ def retrain_last_layer(
     recipe = read_recipe(run.file("recipe.yaml"), list(overrides))
     prepared = _prepare_as(run, recipe)
 
-    def start(model: TabularModel, number: int) -> None:
+    def start(model: Model, number: int) -> None:
         kept = {n: t for n, t in sources[number][0].state_dict().items() if not n.startswith(_LAST_LAYER)}
         model.load_state_dict(kept, strict=False)
         for name, parameter in model.named_parameters():
@@ -139,7 +139,7 @@ def normalised_weights(weights: Mapping[str, Tensor], tau: float) -> dict[str, T
     """Return the tensors of a model with its last layer tau-normalised, the path past the hidden layers included.
 
     Args:
-        weights: `TabularModel.state_dict`.
+        weights: `Model.state_dict`.
         tau: see `tau_normalise`.
 
     Example:
@@ -189,9 +189,7 @@ def _rows(prepared: Prepared, inputs: Mapping[str, Any], rows: Any) -> Rows:
     return prepared.inputs.restore(inputs).rows().take(torch.from_numpy(rows))
 
 
-def _scaled_member(
-    prepared: Prepared, number: int, model: TabularModel, inputs: Mapping[str, Any], *, tau: float
-) -> Trained:
+def _scaled_member(prepared: Prepared, number: int, model: Model, inputs: Mapping[str, Any], *, tau: float) -> Trained:
     original = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     model.load_state_dict(normalised_weights(original, tau))
     precision = prepared.recipe.training.precision
@@ -202,7 +200,7 @@ def _scaled_member(
     return Trained(weights, model.to_dict(), inputs, validation, test, 0, float("nan"), 0)
 
 
-def _validation(prepared: Prepared, members: Sequence[tuple[TabularModel, Mapping[str, Any]]], tau: float) -> Scores:
+def _validation(prepared: Prepared, members: Sequence[tuple[Model, Mapping[str, Any]]], tau: float) -> Scores:
     rows = np.concatenate([member.validation for member in prepared.members])
     logits = [_scaled_member(prepared, n, *member, tau=tau).validation for n, member in enumerate(members)]
     known = [~np.isnan(prepared.labels.select(member.validation).table()) for member in prepared.members]

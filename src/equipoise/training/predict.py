@@ -15,7 +15,7 @@ from equipoise._tasks import is_exclusive
 from equipoise.balance import Ledger
 from equipoise.decision import read_rule
 from equipoise.labels import Census, names_of, read_table
-from equipoise.models import TabularModel, model_from_dict
+from equipoise.models import Model, model_from_dict
 from equipoise.recipe import read_recipe
 from equipoise.runs import Run
 from equipoise.scores import Decisions, Scores
@@ -27,7 +27,9 @@ from equipoise.training.loop import predict_logits
 if TYPE_CHECKING:
     import polars
 
+    from equipoise.data import Rows
     from equipoise.recipe import Recipe
+    from equipoise.training.telemetry import Watch
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,12 +64,16 @@ class Predictions:
         return pl.DataFrame(columns)
 
 
-def predict(run: Run | str | Path, table: str | Path) -> Predictions:
+def predict(
+    run: Run | str | Path, table: str | Path, *, images: str | Path | None = None, watch: Watch | None = None
+) -> Predictions:
     """Apply a finished run to the rows of a table.
 
     Args:
         run: a run folder, or what `train` returned.
         table: a table with the columns that the run was trained on; others are ignored. Labels are not needed.
+        images: the folder of the table's images; None: that of the training. Only for models of images.
+        watch: where progress is shown; None is silent.
 
     Returns:
         Probabilities and decisions, in the order of the rows.
@@ -85,7 +91,7 @@ def predict(run: Run | str | Path, table: str | Path) -> Predictions:
     notes: list[str] = []
     raw = []
     for model, state in load_members(run):
-        rows, said = rows_of_table(state, frame, table)
+        rows, said = _rows(state, recipe, frame, Path(table), images, watch)
         notes += [note for note in said if note not in notes]
         raw.append(predict_logits(model, rows, recipe.training.precision))
     values = natural_logits(ledger, census.task, raw)
@@ -98,6 +104,21 @@ def predict(run: Run | str | Path, table: str | Path) -> Predictions:
         exclusive=exclusive,
         notes=tuple(notes),
     )
+
+
+def _rows(
+    state: dict[str, Any],
+    recipe: Recipe,
+    frame: polars.DataFrame,
+    table: Path,
+    images: str | Path | None,
+    watch: Watch | None,
+) -> tuple[Rows, list[str]]:
+    if state.get("kind") != "images":
+        return rows_of_table(state, frame, table)
+    from equipoise.training.image_inputs import image_rows_of
+
+    return image_rows_of(state, recipe, frame, table, images, watch), []
 
 
 def _decide(run: Run, census: Census, values: NDArray[np.float64]) -> Decisions:
@@ -121,7 +142,7 @@ def _ids(recipe: Recipe, frame: polars.DataFrame) -> NDArray[Any]:
     return names_of(frame[recipe.data.ids].to_list())
 
 
-def load_members(run: Run) -> list[tuple[TabularModel, dict[str, Any]]]:
+def load_members(run: Run) -> list[tuple[Model, dict[str, Any]]]:
     """Return the trained models of a run, each with what was fitted for its inputs (`FittedInputs.to_dict`).
 
     Raises:
@@ -146,7 +167,7 @@ def load_members(run: Run) -> list[tuple[TabularModel, dict[str, Any]]]:
 
 def _load_member(
     config: dict[str, Any], state: dict[str, Any], tensors: dict[str, torch.Tensor], number: int
-) -> tuple[TabularModel, dict[str, Any]]:
+) -> tuple[Model, dict[str, Any]]:
     prefix = f"members.{number}."
     weights = {n.removeprefix(prefix): tensor for n, tensor in tensors.items() if n.startswith(prefix)}
     model = model_from_dict(config)

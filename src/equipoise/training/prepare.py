@@ -33,7 +33,7 @@ from equipoise.models import prior_logits
 from equipoise.samplers import IndexStream
 from equipoise.samplers.stream import RankStream
 from equipoise.scores.record import sigmoid, softmax
-from equipoise.training.inputs import Inputs, read_inputs
+from equipoise.training.inputs import Inputs, read_table_inputs
 from equipoise.training.loop import resolve_batch_size
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ Index = NDArray[np.int64]
 # Up to so many rows besides the test role, that many members take turns at validation: every row then teaches most
 # members, and has a validation score of one that never saw it. With more rows, one member and a validation role do.
 _MEMBERS_UP_TO_ROWS = {2_000: 10, 20_000: 5}
+_ROWS_AT_ONCE, _IMAGES_AT_ONCE = 256, 32  # at most in a batch whose size nobody gave
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,6 +160,11 @@ class Prepared:
             return None
         return IndexStream(plan, seed=seed, replacement=self.recipe.balance.sampling.replacement)
 
+    def batch_size(self, member: Member) -> int:
+        """Return the rows of a micro-batch of a member."""
+        most = _IMAGES_AT_ONCE if self.recipe.model.of_images else _ROWS_AT_ONCE
+        return resolve_batch_size(self.recipe.training.batch_size, len(member.train), most=most)
+
     @property
     def starting_ledger(self) -> Ledger:
         """What is in force in the first epoch: the first bias knows nothing of corrections that begin later."""
@@ -187,7 +193,7 @@ class Prepared:
         loss = self.make_loss()
         seed = stable_seed(self.recipe.seed, 0)
         stream, rows = self.stream(member, seed), len(member.train)
-        batch = resolve_batch_size(self.recipe.training.batch_size, rows)
+        batch = self.batch_size(member)
         drawer = _InTurn(rows, seed) if stream is None else RankStream(stream)
         return preflight(
             drawer,
@@ -232,7 +238,7 @@ def prepare(recipe: Recipe) -> Prepared:
     return Prepared(
         recipe=recipe,
         labels=labels,
-        inputs=read_inputs(recipe, labels, learned),
+        inputs=_inputs(recipe, labels, split, learned),
         split=split,
         census=census,
         training_census=training_census,
@@ -285,6 +291,14 @@ def _read_labels(recipe: Recipe) -> Labels:
     )
 
 
+def _inputs(recipe: Recipe, labels: Labels, split: Split, learned: Index) -> Inputs:
+    if not recipe.model.of_images:
+        return read_table_inputs(recipe, labels, learned)
+    from equipoise.training.image_inputs import read_image_inputs  # needs OpenCV, which tables do not
+
+    return read_image_inputs(recipe, labels, split)
+
+
 def _make_split(recipe: Recipe, labels: Labels) -> Split:
     settings = recipe.split
     if settings.file is not None:
@@ -298,7 +312,8 @@ def _members(recipe: Recipe, labels: Labels, split: Split) -> tuple[tuple[Member
     development = np.flatnonzero(split.roles != "test")
     asked = recipe.training.members
     fitting = (members for rows, members in _MEMBERS_UP_TO_ROWS.items() if len(development) <= rows)
-    count = next(fitting, 1) if asked == "auto" else int(asked)
+    automatic = 1 if recipe.model.of_images else next(fitting, 1)  # a model of images takes too long for several
+    count = automatic if asked == "auto" else int(asked)
     if count == 1:
         member = Member(np.flatnonzero(split.roles == "train"), np.flatnonzero(split.roles == "validation"))
         for name, rows in (("train", member.train), ("validation", member.validation)):

@@ -22,6 +22,7 @@ from equipoise.scores import Decisions, Scores, write_scores
 from equipoise.training._conclusion import conclude
 from equipoise.training.checkpoint import write_checkpoint
 from equipoise.training.combine import make_scores, measured_ledger, natural_logits
+from equipoise.training.distil import Teacher, check_teachers
 from equipoise.training.loop import Workers
 from equipoise.training.member import MemberTraining, Trained, resume_position
 from equipoise.training.prepare import Prepared, prepare
@@ -38,6 +39,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     watch: Watch | None = None,
+    teachers: Sequence[Teacher] = (),
 ) -> Run:
     """Train what a recipe asks for, fit its decision rule on the validation role and judge it on the test role.
 
@@ -50,6 +52,8 @@ def train(
         resume: go on with the unfinished run in `out`; a finished one is returned as it is.
         overwrite: replace a run in `out`.
         watch: where progress is shown; None is silent.
+        teachers: callables that teach a model of images, besides the runs of `distil.teachers`: from images as it sees
+            them, (b, channels, h, w), to logits at the natural prevalence, (b, outputs).
 
     Returns:
         The finished run.
@@ -66,8 +70,13 @@ def train(
     torch.set_num_threads(1 if recipe.training.threads == "auto" else int(recipe.training.threads))
     torch.use_deterministic_algorithms(recipe.training.deterministic)
     prepared = prepare(recipe)
+    if recipe.distil.teachers:
+        check_teachers(recipe.distil.teachers, prepared.labels, prepared.split)
     if workers.rank == 0:
         _announce(prepared, watch)
+        prepared.inputs.make_ready(watch)
+        for sentence in prepared.inputs.warnings():
+            watch.say(sentence)
         found = prepared.preflight()
         _announce_preflight(prepared, found, watch)
     run = None
@@ -78,7 +87,9 @@ def train(
         return run or Run.open(folder)
     if run is not None:
         _begin(run, prepared, found, resume=resume)
-    members = _train_members(prepared, folder, run, watch if workers.rank == 0 else Silent(), workers)
+    members = _train_members(
+        prepared, folder, run, watch if workers.rank == 0 else Silent(), workers, teachers=teachers
+    )
     if run is not None:
         _finish(run, prepared, members, watch)
         run.close()
@@ -86,7 +97,15 @@ def train(
     return run or Run.open(folder)
 
 
-def _train_members(prepared: Prepared, folder: Path, run: Run | None, watch: Watch, workers: Workers) -> list[Trained]:
+def _train_members(
+    prepared: Prepared,
+    folder: Path,
+    run: Run | None,
+    watch: Watch,
+    workers: Workers,
+    *,
+    teachers: Sequence[Teacher] = (),
+) -> list[Trained]:
     device = _device(prepared.recipe.training.device)
     trained = []
     for number in range(len(prepared.members)):
@@ -98,6 +117,7 @@ def _train_members(prepared: Prepared, folder: Path, run: Run | None, watch: Wat
             watch=watch,
             workers=workers,
             device=device,
+            teachers=teachers,
         )
         trained.append(member.result())
         _wait_for_all(workers)
@@ -233,8 +253,6 @@ def _announce(prepared: Prepared, watch: Watch) -> None:
         watch.say(sentence)
     for sentence in prepared.ledger.warnings():
         watch.say(f"Warning: {sentence}")
-    for sentence in prepared.inputs.warnings():
-        watch.say(sentence)
 
 
 def _announce_preflight(prepared: Prepared, found: Preflight, watch: Watch) -> None:

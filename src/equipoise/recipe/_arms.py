@@ -1,0 +1,51 @@
+"""Recipes that hold several: arms, each a name and what it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from equipoise._checks import ArgumentError, listed
+from equipoise.recipe._read import recipe_from
+from equipoise.recipe._schema import Recipe
+
+
+def resolve_arms(recipe: Recipe) -> dict[str, Recipe]:
+    """Return the recipe of each arm, in order; everything that an arm does not name is equal by construction.
+
+    Raises:
+        ArgumentError: an arm changes a key that does not exist, to what it cannot be, or is told twice the same; the
+            message names the arm.
+
+    Example:
+        >>> recipe = recipe_from({"arms": {"plain": None, "focal": {"loss.name": "focal"}}})
+        >>> {name: arm.loss.name for name, arm in resolve_arms(recipe).items()}
+        {'plain': 'auto', 'focal': 'focal'}
+    """
+    base = recipe.model_dump(mode="json", exclude={"arms"})
+    found: dict[str, Recipe] = {}
+    for name, changes in recipe.arms.items():
+        values = base
+        for key, value in (changes or {}).items():
+            values = with_value(values, key, value)
+        arm = recipe_from(values | {"name": name}, source=f"arm {name}")
+        twin = next((other for other, made in found.items() if _same(made, arm)), None)
+        if twin is not None:
+            raise ArgumentError(f"The arms {listed([twin, name])} are the same recipe. Remove one, or change it.")
+        found[name] = arm
+    return found
+
+
+def _same(one: Recipe, other: Recipe) -> bool:
+    return one.model_copy(update={"name": other.name}) == other
+
+
+def with_value(values: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
+    """Return a copy of nested mappings with `value` at a dotted key."""
+    first, _, rest = key.partition(".")
+    inside = dict(values)
+    if rest:
+        below = inside.get(first)
+        value = with_value(below if isinstance(below, Mapping) else {}, rest, value)
+    inside[first] = value
+    return inside

@@ -1,0 +1,111 @@
+"""Training the arms of a recipe, one after the other: finished ones are kept, and one that was cut goes on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+from equipoise._checks import ArgumentError, RunError, listed
+from equipoise._files import write_text
+from equipoise.recipe import Recipe, read_recipe, resolve_arms
+from equipoise.runs import Run
+from equipoise.training.telemetry import Silent, Watch
+from equipoise.training.train import train
+
+_RECIPE = "arms.yaml"
+
+
+@dataclasses.dataclass(frozen=True)
+class Arms:
+    """The finished runs of a recipe with arms.
+
+    Attributes:
+        path: the folder they lie in.
+        runs: by the name of the arm, in order.
+    """
+
+    path: Path
+    runs: Mapping[str, Run]
+
+
+def train_arms(recipe: Recipe, *, out: str | Path, overwrite: bool = False, watch: Watch | None = None) -> Arms:
+    """Train every arm of a recipe in a folder of its own inside `out`, in order.
+
+    Called again with the same recipe and folder, finished arms are opened as they are, one that was cut goes on where
+    it was, and the rest are trained: nothing is trained twice.
+
+    Args:
+        recipe: with `arms`.
+        out: the folder; made where it is missing.
+        overwrite: begin again where `out` holds arms of another recipe.
+        watch: where progress is shown; None is silent.
+
+    Raises:
+        ArgumentError: the recipe has no arms, or one of them cannot be.
+        RunError: `out` holds arms of another recipe.
+        DataError: the table cannot be used.
+    """
+    watch = watch or Silent()
+    if not recipe.arms:
+        raise ArgumentError("The recipe has no arms. Name some, or train it with train().")
+    resolved = {name: _with_teachers(arm, Path(out), recipe) for name, arm in resolve_arms(recipe).items()}
+    for arm in resolved.values():
+        arm.require_runnable()
+    _claim(recipe, Path(out), overwrite=overwrite)
+    finished = {}
+    for number, (name, arm) in enumerate(resolved.items(), start=1):
+        folder = Path(out) / name
+        if (folder / "DONE").exists():
+            watch.say(f"{name} ({number} of {len(resolved)}): finished already, kept as it is.")
+        else:
+            watch.say(f"{name} ({number} of {len(resolved)})")
+        finished[name] = train(arm, out=folder, resume=True, watch=watch)
+    return Arms(Path(out), finished)
+
+
+def _with_teachers(arm: Recipe, out: Path, recipe: Recipe) -> Recipe:
+    """A teacher that is named like an arm is the run of that arm, which must come before."""
+    names = list(recipe.arms)
+    for teacher in arm.distil.teachers:
+        if teacher in names and names.index(teacher) >= names.index(arm.name):
+            raise ArgumentError(
+                f"The arm {arm.name} is taught by {teacher}, which is not trained before it. Put {teacher} first."
+            )
+    if not arm.distil.teachers:
+        return arm
+    folders = tuple(str((out / t).absolute()) if t in names else t for t in arm.distil.teachers)
+    return arm.model_copy(update={"distil": arm.distil.model_copy(update={"teachers": folders})})
+
+
+def _claim(recipe: Recipe, out: Path, *, overwrite: bool) -> None:
+    """Keep the recipe beside its arms, so that arms of two recipes are never mixed."""
+    kept = out / _RECIPE
+    if (out / "run.json").exists():
+        raise RunError(f"{out} is the folder of one run. Give another folder for the arms of {recipe.name}.")
+    if kept.exists():
+        before = read_recipe(kept)
+        if before == recipe:
+            return
+        changed = [key for key, value in recipe.model_dump().items() if before.model_dump()[key] != value]
+        if not overwrite:
+            raise RunError(
+                f"{out} holds arms of another recipe (it differs in {listed(changed)}). Give another --out, or "
+                "--overwrite to begin again."
+            )
+        _set_aside(out, resolve_arms(before))
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{out} could not be made: {error.strerror or error}. Choose another folder.") from error
+    write_text(kept, recipe.to_yaml())
+
+
+def _set_aside(out: Path, arms: Mapping[str, Recipe]) -> None:
+    aside = out.with_name(out.name + ".previous")
+    if aside.exists():
+        raise RunError(f"{aside} is there already. Remove it, or give another --out.")
+    for name in arms:
+        if (out / name).exists():
+            aside.mkdir(parents=True, exist_ok=True)
+            (out / name).rename(aside / name)
