@@ -42,7 +42,8 @@ def write(folder: Path, text: str | bytes, name: str = "mine.yaml") -> Path:
 
 @pytest.mark.parametrize("name", sorted(packaged_recipes()))
 def test_packaged_recipes_run_now_and_read_back(name: str, tmp_path: Path) -> None:
-    recipe = read_recipe(name, ["data.table=a.csv", "data.labels=[x, y]"])
+    images = ["data.images=folder"] if read_recipe(name).model.of_images else []
+    recipe = read_recipe(name, ["data.table=a.csv", "data.labels=[x, y]", *images])
     recipe.require_runnable()
     write_recipe(recipe, tmp_path / "again.yaml")
     assert read_recipe(tmp_path / "again.yaml") == recipe
@@ -75,13 +76,15 @@ def test_schemes_and_their_parameters_are_those_of_class_weights() -> None:
 def test_monitors_objectives_and_model_settings_are_those_of_their_rooms() -> None:
     from equipoise.decision.monitor import MONITORS
     from equipoise.decision.objectives import OBJECTIVES
+    from equipoise.models.hybrid import Hybrid
     from equipoise.models.registry import _DATA, MODELS
 
     assert set(typing.get_args(TrainingSettings.model_fields["monitor"].annotation)) == set(MONITORS)
-    known = {key for model in MODELS.values() for key in inspect.signature(model).parameters}
+    known = {key for model in (*MODELS.values(), Hybrid) for key in inspect.signature(model).parameters}
     for form, _ in OBJECTIVES.values():
         assert DecisionSettings(maximize=form).maximize == form
-    assert set(ModelSettings.model_fields) - {"name", "initial_bias"} == known - {*_DATA, "bin_edges"}
+    decided = {*_DATA, "bin_edges", "channels", "seed", "imagenet", "name"}
+    assert set(ModelSettings.model_fields) - {"name", "initial_bias", "pretrained"} == known - decided
 
 
 # --- reading

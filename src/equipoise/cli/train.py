@@ -84,10 +84,7 @@ def train(
     }
     overrides = [*(settings or []), *([] if seed is None else [f"seed={seed}"])]
     recipe, made = _recipe(source, given, overrides)
-    if out is not None and resume and overwrite:
-        raise ArgumentError("--resume and --overwrite contradict each other. Give one of them.")
-    if resume and out is None:
-        raise ArgumentError("--resume needs the run folder to go on with. Give it with --out.")
+    _check_flags(out, resume=resume, overwrite=overwrite)
     if made and not json:
         console().print(recipe.to_yaml(brief=True))
     if recipe.arms:
@@ -105,6 +102,13 @@ def train(
         print_json({"run": str(run.path), "metrics": run.read_record("metrics")})
         return
     show_run(run)
+
+
+def _check_flags(out: Path | None, *, resume: bool, overwrite: bool) -> None:
+    if out is not None and resume and overwrite:
+        raise ArgumentError("--resume and --overwrite contradict each other. Give one of them.")
+    if resume and out is None:
+        raise ArgumentError("--resume needs the run folder to go on with. Give it with --out.")
 
 
 def _train_arms(recipe: Recipe, out: Path, *, overwrite: bool, json: bool) -> None:

@@ -92,7 +92,7 @@ def _data_issues(recipe: Recipe) -> Iterator[Issue]:
 
 
 _OF_TABLES = ("width", "depth", "ensemble", "embedding", "embedding_size", "bins", "skip")
-_OF_IMAGES = ("heads", "features")
+_OF_IMAGES = ("heads", "features", "attention_dropout", "drop_path")
 
 
 def _image_issues(recipe: Recipe) -> Iterator[Issue]:

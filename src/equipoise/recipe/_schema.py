@@ -253,6 +253,8 @@ class ModelSettings(_Settings):
     skip: _Switch | None = None  # a linear path past the hidden layers
     heads: _Count | None = None  # of attention, in image models
     features: _Count | None = None  # random features of a Performer
+    attention_dropout: _BelowOne | None = None
+    drop_path: _BelowOne | None = None  # share of the backbone's residual branches skipped in training
     pretrained: _WeightsName = (
         "none"  # image models: none, imagenet (loads them from the network), or a file of weights
     )
