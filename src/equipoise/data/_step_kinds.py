@@ -83,7 +83,7 @@ class Clahe(Step):
 
 @dataclass(frozen=True)
 class CropBorders(Step):
-    """Cut the black borders around a fundus photograph: rows and columns of which less than 1 % is lit.
+    """Cut the black borders around a fundus photograph: rows and columns of which at most 1 % is lit.
 
     Attributes:
         threshold: the brightest value that is still black, of 255 (of 65,535 in proportion for 16 bits). A pixel is
@@ -101,8 +101,8 @@ class CropBorders(Step):
         """Return the part of the image inside its borders."""
         brightest = image if image.ndim == 2 else image.max(axis=2)
         lit = brightest > self.threshold * (1 if image.dtype == np.uint8 else 257)
-        rows = np.flatnonzero(np.count_nonzero(lit, axis=1) >= max(1.0, _LEAST_SHARE * lit.shape[1]))
-        columns = np.flatnonzero(np.count_nonzero(lit, axis=0) >= max(1.0, _LEAST_SHARE * lit.shape[0]))
+        rows = np.flatnonzero(np.count_nonzero(lit, axis=1) > _LEAST_SHARE * lit.shape[1])
+        columns = np.flatnonzero(np.count_nonzero(lit, axis=0) > _LEAST_SHARE * lit.shape[0])
         if not len(rows) or not len(columns):
             return image
         return np.ascontiguousarray(image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])

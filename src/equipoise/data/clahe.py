@@ -25,9 +25,12 @@ def apply_clahe(image: Image, *, clip: float = 2.0, tiles: int = 8) -> Image:
     The picture is cut into `tiles` x `tiles` parts; the histogram of each, cut off at `clip` times its mean height,
     gives a curve of greys, and every pixel is mapped by the curves of the four nearest tiles, mixed by distance.
 
-    A grey image is worked on as it is, with 256 or 65,536 bins. Of a colour image only the lightness L of CIE LAB is
-    changed, so that colours keep their hue; for 8 bits the way through LAB rounds each channel by a level or two, for
-    16 bits it goes through 32-bit floats.
+    A grey image is worked on as it is, with 256 or 65,536 bins. With 16 bits, a tile of fewer than 65,536 / `clip`
+    pixels has less than one in most bins; OpenCV then cuts at one, which is no limit, and noise is lifted without
+    bounds: `Steps` brings images to 8 bits first unless told otherwise.
+
+    Of a colour image only the lightness L of CIE LAB is changed, so that colours keep their hue; for 8 bits the way
+    through LAB rounds each channel by a level or two, for 16 bits it goes through 32-bit floats.
 
     Args:
         image: (height, width) grey or (height, width, 3) red, green, blue; uint8 or uint16. Not changed.
@@ -61,7 +64,8 @@ def apply_clahe(image: Image, *, clip: float = 2.0, tiles: int = 8) -> Image:
     lab = cv2.cvtColor(image.astype(np.float32) / 65535, cv2.COLOR_RGB2LAB)  # L in [0, 100]
     lightness = np.rint(lab[..., 0] * 655.35).clip(0, 65535).astype(np.uint16)
     lab[..., 0] = _clahe(clip, tiles).apply(lightness).astype(np.float32) / np.float32(655.35)
-    return np.rint(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB).clip(0, 1) * 65535).astype(np.uint16)  # type: ignore[no-any-return]
+    colours = np.rint(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB).clip(0, 1) * 65535)
+    return np.asarray(colours, dtype=np.uint16)
 
 
 def check_clip(clip: object) -> float:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from equipoise._checks import ArgumentError, check_one_of, listed, nearest
 from equipoise.data._opencv import opencv
-from equipoise.data._step_kinds import KINDS, Resize, Step, To8Bits
+from equipoise.data._step_kinds import KINDS, CropBorders, Resize, Step, To8Bits
 from equipoise.data.clahe import Image, check_image
 
 FORMAT = 1
@@ -107,8 +107,8 @@ def parse_steps(steps: Sequence[str | Mapping[str, Any]] = ("clahe", "resize"), 
         channels: 1 (grey) or 3 (red, green, blue).
 
     Raises:
-        ArgumentError: a name, setting or value does not exist (the nearest is named), a step is there twice, or
-            there is no resize.
+        ArgumentError: a name, setting or value does not exist (the nearest is named), a step is there twice, there
+            is no resize, or borders are cut after it.
     """
     size = _whole("size", size, 8, LARGEST_SIZE)
     if channels not in (1, 3) or isinstance(channels, bool):
@@ -124,6 +124,10 @@ def parse_steps(steps: Sequence[str | Mapping[str, Any]] = ("clahe", "resize"), 
         raise ArgumentError(
             '`steps` has no "resize", and all images of a cache have one size. Say where it belongs: before the other '
             "steps it makes them cheap, after them they see every pixel of the source."
+        )
+    if CropBorders.name in names[names.index(Resize.name) :]:
+        raise ArgumentError(
+            '`steps` has "crop_borders" after "resize", and what is cut would no longer have its size. Put it before.'
         )
     if To8Bits.name not in names:
         parsed.insert(0, To8Bits())
