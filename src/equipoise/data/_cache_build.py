@@ -129,17 +129,25 @@ def _file_sizes(folder: Path, store: Store) -> np.ndarray:
     return np.array(sizes, dtype=np.uint64)
 
 
-def digests_of(files: ImageSource, *, hash_files: bool) -> list[bytes]:
-    """Return the digest of the source of every row: of its path and stamp, or of its content alone.
+def digests_of(files: ImageSource, *, hash_files: bool) -> tuple[list[bytes], list[str]]:
+    """Return the digest of the source of every row, and why there is none for those of which the file is gone.
 
-    Raises:
-        DataError: a file is missing or cannot be read.
+    Rows without a file have an empty digest.
     """
-    return [digest_of(files, row, hash_files=hash_files) for row in range(len(files))]
+    digests, failures = [], []
+    for row in range(len(files)):
+        try:
+            digests.append(digest_of(files, row, hash_files=hash_files))
+        except (EquipoiseError, OSError) as error:
+            digests.append(b"")
+            failures.append(_named(files, row, error))
+            if len(failures) == _MOST_FAILURES:
+                raise _unreadable(failures, 0, len(files)) from error
+    return digests, failures
 
 
 def digest_of(files: ImageSource, row: int, *, hash_files: bool) -> bytes:
-    """Return the digest of the source of one row."""
+    """Return the digest of the source of one row: of its path and stamp, or of its content alone."""
     if hash_files:
         return source_digest("content", files.digest(row))
     paths = getattr(files, "paths", ())
@@ -204,12 +212,13 @@ class Filler:
     workers: int
     watch: Watch
 
-    def fill(self, sources: Sequence[bytes], rows: Sequence[int]) -> list[int]:
+    def fill(self, sources: Sequence[bytes], rows: Sequence[int], failures: Sequence[str] = ()) -> list[int]:
         """Make every image that is missing; return the rows whose entry was damaged and is made again.
 
         Args:
             sources: digests, each once.
             rows: a row for each of them.
+            failures: what is wrong with images that are not among them, for the message at the end.
 
         Raises:
             DataError: images that could not be read; all others are cached.
@@ -219,8 +228,9 @@ class Filler:
             with build_lock(self.folder, self.watch.say):
                 state = look_up(self.folder, self.store, sources)
                 missing = np.flatnonzero(~state.found).tolist()
-                if missing:
-                    self._make([sources[number] for number in missing], [rows[number] for number in missing])
+                if missing or failures:
+                    chosen = [sources[number] for number in missing], [rows[number] for number in missing]
+                    self._make(*chosen, list(failures))
         except OSError as error:
             raise _unwritable(self.folder, error) from error
         if state.lost:
@@ -230,9 +240,9 @@ class Filler:
             )
         return [rows[number] for number in state.broken]
 
-    def _make(self, sources: Sequence[bytes], rows: Sequence[int]) -> None:
+    def _make(self, sources: Sequence[bytes], rows: Sequence[int], failures: list[str]) -> None:
         self._check_room(len(rows))
-        failures: list[str] = []
+        images = len(rows) + len(failures)
         done, writer = 0, Writer(self.folder, self.store)
         self.watch.begin(f"Image cache, {len(rows):,} to make", len(rows))
         try:
@@ -240,7 +250,7 @@ class Filler:
                 for number, made in enumerate(all_made):
                     if isinstance(made, str):
                         failures.append(made)
-                        if len(failures) == _MOST_FAILURES:
+                        if len(failures) >= _MOST_FAILURES:
                             break
                         continue
                     writer.add(sources[number], made.content, checksum=made.checksum, micros=made.micros)
@@ -254,7 +264,7 @@ class Filler:
             writer.close()
             self.watch.end(f"{done:,} of {len(rows):,} made")
         if failures:
-            raise _unreadable(failures, done, len(rows))
+            raise _unreadable(failures, done, images)
 
     def _check_room(self, images: int) -> None:
         usage = os.statvfs(self.folder) if hasattr(os, "statvfs") else None
@@ -318,18 +328,24 @@ class Filler:
         try:
             content = self.store.encode(self.steps.apply(self.files.read(row)))
         except (EquipoiseError, OSError, opencv().error) as error:
-            name, text = self.files.names[row], str(error)
-            return text if name in text else f'row {row + 1}, "{name}": {text}'
+            return _named(self.files, row, error)
         return Made(content, checksum_of(content), (time.thread_time_ns() - begin) // 1000)
+
+
+def _named(files: ImageSource, row: int, error: Exception) -> str:
+    """Return the message of an error, with the place in the table unless it says that already."""
+    say_place = getattr(files, "place", None)
+    place = say_place(row) if say_place else f'row {row + 1}, "{files.names[row]}"'
+    return str(error) if place in str(error) else f"{place}: {error}"
 
 
 def _unreadable(failures: Sequence[str], done: int, images: int) -> DataError:
     shown = "\n".join(f"  - {failure}" for failure in failures[:_SHOWN_FAILURES])
     more = len(failures) - _SHOWN_FAILURES
     counted = (
-        f"At least {len(failures):,} of {images:,} images could not be read, and building stopped; {done:,} are cached"
-        if len(failures) == _MOST_FAILURES
-        else f"{len(failures):,} of {images:,} images could not be read; the other {done:,} are cached"
+        f"At least {len(failures):,} of {images:,} images could not be read, and building stopped; {done:,} were cached"
+        if len(failures) >= _MOST_FAILURES
+        else f"{len(failures):,} of {images:,} images could not be read; the other {done:,} were cached"
     )
     return DataError(
         f"{counted}. Mend these files, or take their rows out of the table, and run again:\n{shown}"

@@ -72,22 +72,20 @@ def build_cache(
     count, watch = count_workers(workers), watch or Unwatched()
     own = open_folder(Path(folder), steps, STORES[store])
     filler = Filler(files, steps, own, STORES[store], count, watch)
-    digests = digests_of(files, hash_files=hash_files)
-    rows = {digest: row for row, digest in reversed(list(enumerate(digests)))}  # the first row of each source
+    digests, failures = digests_of(files, hash_files=hash_files)
+    rows = {digest: row for row, digest in reversed(list(enumerate(digests))) if digest}  # the first row of each source
     ordered = sorted(rows, key=rows.__getitem__)
     state = look_up(own, STORES[store], ordered)
     damaged: list[int] = []
-    if not state.found.all():
-        damaged = filler.fill(ordered, [rows[digest] for digest in ordered])
+    if failures or not state.found.all():
+        damaged = filler.fill(ordered, [rows[digest] for digest in ordered], failures)
         state = look_up(own, STORES[store], ordered)
-    if damaged:
-        watch.say(
-            f"{len(damaged):,} damaged entries of the image cache {own} were made again: "
-            f"{listed(files.names[row] for row in damaged)}."
-        )
+    mended = [files.names[row] for row in damaged]
+    if mended:
+        watch.say(f"{len(mended):,} damaged entries of the image cache {own} were made again: {listed(mended)}.")
     place = {digest: number for number, digest in enumerate(ordered)}
-    entries = state.entries[[place[digest] for digest in digests]] if digests else state.entries
-    return ImageCache(filler, entries, hash_files=hash_files, mended=[files.names[row] for row in damaged])
+    entries = state.entries[np.array([place[digest] for digest in digests], dtype=np.int64)]
+    return ImageCache(filler, entries, hash_files=hash_files, mended=mended)
 
 
 class ImageCache:
@@ -112,8 +110,7 @@ class ImageCache:
         self.shape: tuple[int, int, int, int] = (len(entries), steps.size, steps.size, steps.channels)
         self.mended: list[str] = list(mended)
         self._filler, self._entries, self._hash_files = filler, entries, hash_files
-        # The second half stays "not yet" and is where NumPy finds a negative row: two lookups check everything.
-        self._slots = np.full(2 * len(entries), _NOT_YET, dtype=np.int64)
+        self._slots = np.full(len(entries), _NOT_YET, dtype=np.int64)
         self._kept: dict[int, NDArray[np.uint8]] = {}  # made again, but the folder could not be written to
         self._open()
 
@@ -154,7 +151,8 @@ class ImageCache:
             DataError: an entry is damaged and its source is gone or has changed.
             RunError: an entry is damaged, and the cache was opened from another machine's files.
         """
-        if out is None and isinstance(rows, np.ndarray) and rows.ndim == 1 and rows.dtype.kind == "i":
+        plain = isinstance(rows, np.ndarray) and rows.ndim == 1 and rows.dtype.kind == "i" and rows.size > 0
+        if out is None and plain and rows[rows.argmin()] >= 0:  # NumPy would take -1 for the last row
             try:
                 flat = self._pixels.take(self._slots.take(rows), axis=0)
             except IndexError:  # an entry that is not verified yet, or a row that is not there
@@ -188,10 +186,12 @@ class ImageCache:
 
     # -- what is not the fast way ---------------------------------------------------------------------------------
 
-    def _read_slowly(self, rows: NDArray[np.integer], out: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+    def _read_slowly(self, rows: Any, out: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
         rows = self._checked_rows(rows)
         out = self._checked_out(len(rows), out)
-        if len(rows) and not self._all_ready(rows):
+        if not len(rows):
+            return out
+        if not self._all_ready(rows):
             with self._lock:
                 for row in np.unique(rows).tolist():
                     self._check(row)
@@ -206,7 +206,7 @@ class ImageCache:
     def _all_ready(self, rows: NDArray[np.int64]) -> bool:
         return bool(self._slots.take(rows).max() < _NOT_YET)
 
-    def _checked_rows(self, rows: NDArray[np.integer]) -> NDArray[np.int64]:
+    def _checked_rows(self, rows: Any) -> NDArray[np.int64]:
         rows = np.atleast_1d(np.asarray(rows))
         if rows.ndim != 1 or (rows.dtype.kind not in "iu" and rows.size):
             raise ArgumentError(
@@ -217,7 +217,7 @@ class ImageCache:
             raise ArgumentError(
                 f"`rows` of ImageCache.read must be in 0 to {len(self) - 1:,}; got {rows.min()} to {rows.max()}."
             )
-        return rows.astype(np.int64)
+        return np.asarray(rows, dtype=np.int64)
 
     def _checked_out(self, images: int, out: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
         shape = (images, *self.shape[1:])
