@@ -11,7 +11,6 @@ import sys
 import time
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from data.image_fakes import Folder, make_folder
@@ -122,7 +121,6 @@ def two_at_once(images: Folder, cache: Path) -> None:
 
 
 def main(folder: Path) -> None:
-    cv2.setNumThreads(1)  # or OpenCV has threads, and a forked child waits for them for ever
     images = Slow(make_folder(folder / "images", IMAGES).paths)
     instants = [(call, number, done) for call in ("pwrite", "write") for number in (0, 13) for done in (False, True)]
     for number, (call, calls, done) in enumerate(instants):

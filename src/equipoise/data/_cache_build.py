@@ -285,9 +285,6 @@ class Filler:
 
     def _made(self, rows: Sequence[int]) -> Generator[Made | str]:
         """Yield every image in the order of `rows`, or why there is none; threads work a little ahead."""
-        cv2 = opencv()
-        threads_before = cv2.getNumThreads()
-        cv2.setNumThreads(1)  # the rows are the parallel work; OpenCV's own threads would only crowd them
         chunks = iter([rows[first : first + _CHUNK] for first in range(0, len(rows), _CHUNK)])
         waiting: deque[Future[list[Made | str]]] = deque()
         with ThreadPoolExecutor(self.workers, thread_name_prefix="image-cache") as pool:
@@ -301,7 +298,6 @@ class Filler:
             finally:
                 for future in waiting:
                     future.cancel()
-                cv2.setNumThreads(threads_before)
 
     def write_one(self, source: bytes, made: Made) -> Records:
         """Write one image that was made again, and return its record, (1,).

@@ -123,7 +123,7 @@ class ImageCache:
         self._files = map_files(self.path, store)
         size = int(np.prod(self.shape[1:]))
         raw = self._files[0] if store.name == "raw" and self._files else np.zeros(0, np.uint8)
-        self._pixels = raw[: len(raw) // size * size].reshape(-1, size)
+        self._pixels = raw[: len(raw) // size * size].reshape(-1, *self.shape[1:])
 
     def __getstate__(self) -> dict[str, Any]:
         gone = ("_lock", "_files", "_pixels")
@@ -151,13 +151,12 @@ class ImageCache:
             DataError: an entry is damaged and its source is gone or has changed.
             RunError: an entry is damaged, and the cache was opened from another machine's files.
         """
-        plain = isinstance(rows, np.ndarray) and rows.ndim == 1 and rows.dtype.kind == "i" and rows.size > 0
-        if out is None and plain and rows[rows.argmin()] >= 0:  # NumPy would take -1 for the last row
+        if out is None and rows.dtype.kind == "i" and rows.ndim == 1 and rows.size:
             try:
-                flat = self._pixels.take(self._slots.take(rows), axis=0)
+                if rows[rows.argmin()] >= 0:  # NumPy would take -1 for the last row
+                    return self._pixels.take(self._slots.take(rows), axis=0)
             except IndexError:  # an entry that is not verified yet, or a row that is not there
-                return self._read_slowly(rows, None)
-            return flat.reshape(-1, *self.shape[1:])
+                pass
         return self._read_slowly(rows, out)
 
     def verify(self) -> list[str]:
@@ -197,7 +196,7 @@ class ImageCache:
                     self._check(row)
         if self._filler.store.name == "raw" and not self._kept:
             # Unlike mode="raise", "clip" writes straight into `out`; every slot is known to be there.
-            self._pixels.take(self._slots.take(rows), axis=0, out=out.reshape(len(rows), -1), mode="clip")
+            self._pixels.take(self._slots.take(rows), axis=0, out=out, mode="clip")
             return out
         for number, row in enumerate(rows.tolist()):
             out[number] = self._kept[row] if row in self._kept else self._decoded(row)
