@@ -183,7 +183,9 @@ class Augmenter:
         flat = flat + noise.permute(0, 3, 1, 2) * torch.from_numpy(drawn.noise).to(device)[:, None, None, None]
         mean, std = (torch.tensor(values, device=device)[None, :, None, None] for values in (self.mean, self.std))
         result = (flat.clamp_(0, 1) - mean) / std
-        for number, (left, top, right, bottom) in enumerate(_pixel_boxes(drawn.boxes, height, width)):
+        boxes = _pixel_boxes(drawn.boxes, height, width)
+        for number in np.flatnonzero(drawn.boxes.any(axis=1)).tolist():
+            left, top, right, bottom = boxes[number]
             result[number, :, top:bottom, left:right] = 0
         return result
 

@@ -60,7 +60,7 @@ def build_cache(
         hash_files: tell images by their content, not by path and time: reads every file, 1 GB in about a second, and
             sees a change that left size and time as they were, and the same image under two names.
         store: "raw" is one file of pixels, 50 KB for a grey image of 224 x 224; "compressed" keeps lossless PNG in a
-            few files, at about half the disk and about forty times the time to read.
+            few files, at about half the disk and some seventy times the time to read.
 
     Raises:
         DataError: images that are missing or cannot be read, all of them named; the others are cached.
@@ -149,7 +149,6 @@ class ImageCache:
         Raises:
             ArgumentError: a row number is out of range or no whole number, or `out` has another form.
             DataError: an entry is damaged and its source is gone or has changed.
-            RunError: an entry is damaged, and the cache was opened from another machine's files.
         """
         if out is None and rows.dtype.kind == "i" and rows.ndim == 1 and rows.size:
             try:
