@@ -21,6 +21,7 @@ import pytest
 import equipoise
 from data.image_fakes import Folder, make_folder, write_image
 from equipoise._checks import ArgumentError, DataError, RunError
+from equipoise.data import find_images
 from equipoise.data._cache_index import read_index
 from equipoise.data._cache_store import INDEX, STORES
 from equipoise.data.cache import ImageCache, build_cache
@@ -172,6 +173,19 @@ def test_a_full_file_of_compressed_images_is_followed_by_another(tmp_path: Path,
         cache = build_cache(Folder(files.paths[:part]), STEPS, tmp_path / "cache", store="compressed")
     assert len(list(cache.path.glob("pixels-*"))) > 2
     assert np.array_equal(all_of(cache), expected(files))
+
+
+def test_real_images_as_a_table_names_them(tmp_path: Path, shared_data: Callable[[str], Path]) -> None:
+    folder = shared_data("idrid-dr-grading") / "images"
+    names = sorted(path.name for path in folder.iterdir() if path.suffix in (".jpg", ".png"))[:12]
+    files = find_images(names, folder, source="labels.csv")
+    steps = parse_steps(["crop_borders", "clahe", {"resize": {"fit": "pad"}}], size=64, channels=3)
+    cache = build_cache(files, steps, tmp_path / "cache")
+    pixels = all_of(cache)
+    assert np.array_equal(pixels, np.stack([steps.apply(files.read(row)) for row in range(12)]))
+    assert (pixels.reshape(12, -1).std(axis=1) > 20).all()
+    sure = build_cache(files.select([3, 1]), steps, tmp_path / "cache", hash_files=True)
+    assert np.array_equal(all_of(sure), pixels[[3, 1]])
 
 
 # --- kills, and several at once
