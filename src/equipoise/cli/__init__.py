@@ -29,6 +29,7 @@ COMMANDS = {
     "diagnose": "List what the guard found while a run was trained, on what evidence, and what to change.",
     "ledger": "Show every correction that a run was trained under, and the way back.",
     "predict": "Apply a finished run to a new table.",
+    "models": "Show what models of images cost: parameters, operations, memory, time on one thread.",
     "recipes": "List the recipes that come with Equipoise, or print one.",
     "demo": "Count, split, train, decide and judge on a real data set, in one command.",
     "version": "Print the version of Equipoise and of what it stands on.",

@@ -89,13 +89,11 @@ def draw_projection(features: int, size: int, *, seed: int) -> Tensor:
     True
     """
     generator = torch.Generator().manual_seed(seed)
-    blocks = []
-    for _ in range(math.ceil(features / size)):
-        normal = torch.randn(size, size, generator=generator, device="cpu")
-        rotation, triangle = torch.linalg.qr(normal)
-        lengths = torch.randn(size, size, generator=generator, device="cpu").norm(dim=1, keepdim=True)
-        blocks.append(lengths * (rotation * triangle.diagonal().sign()).T)
-    return torch.cat(blocks)[:features]
+    blocks = math.ceil(features / size)
+    normal, other = torch.randn(2, blocks, size, size, generator=generator, device="cpu")
+    rotation, triangle = torch.linalg.qr(normal)
+    rotation = rotation * triangle.diagonal(dim1=1, dim2=2).sign()[:, None]
+    return (other.norm(dim=2, keepdim=True) * rotation.transpose(1, 2)).flatten(0, 1)[:features]
 
 
 def position_codes(height: int, width: int, size: int, like: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from equipoise._checks import ArgumentError, DataError, RunError, listed, nearest
+from equipoise._checks import ArgumentError, DataError, RunError, listed
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -35,16 +36,23 @@ def check_backbone(name: str) -> None:
     timm = load_timm()
     architecture, _, tag = name.partition(".")
     if not timm.is_model(architecture):
-        near = nearest(architecture, timm.list_models())
+        near = _nearest_names(architecture, timm.list_models())
         raise ArgumentError(
-            f'There is no backbone "{architecture}" in timm {timm.__version__}.{near} '
-            "`timm.list_models()` has them all; attention is added by the endings _mhsa and _performer."
+            f'There is no backbone "{architecture}" in timm {timm.__version__}.'
+            + (f" The nearest are {listed(near)}." if near else "")
+            + " `timm.list_models()` has them all; attention is added by the endings _mhsa and _performer."
         )
     known = [full.partition(".")[2] for full in timm.list_pretrained(f"{architecture}.*")] if tag else []
     if tag and tag not in known:
         raise ArgumentError(
             f'The backbone {architecture} has no weights tagged "{tag}". It has {listed(known) or "none"}.'
         )
+
+
+def _nearest_names(name: str, known: list[str]) -> list[str]:
+    """Return the three nearest of `known`; of those equally near, the first by the alphabet."""
+    alike = difflib.get_close_matches(name, known, n=30)
+    return sorted(alike, key=lambda one: (-difflib.SequenceMatcher(None, one, name).ratio(), one))[:3]
 
 
 def make_backbone(name: str, *, channels: int, drop_path: float, pooled: bool, imagenet: bool = False) -> nn.Module:
