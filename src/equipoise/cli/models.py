@@ -54,7 +54,7 @@ def models(
     print_table(headings, [_row(cost, taken) for cost, taken in zip(costs, times, strict=True)])
     console().print(f"{outputs} outputs, {channels} channel{'s' if channels > 1 else ''}. GFLOPs are of one image.")
     if latency:
-        console().print("Times are of one thread of this machine, medians, with random weights.")
+        console().print("Times are of one thread of this machine, the best of a few, with random weights.")
     if names is None:
         console().print(
             "Any backbone of timm will do, plain or with _mhsa or _performer at its end. "

@@ -39,7 +39,8 @@ class Hybrid(ImageModel):
     attention is the backbone as timm has it, its own pooling and what follows it included, with one layer of outputs.
 
     The last map is the one that is pooled: of EfficientNet-B0 1,280 wide, of ConvNeXt-Tiny 768, of MobileNetV3-Large
-    960 (the layer of 1,280 that timm puts behind the pooling belongs to the plain model only).
+    960 (the layer of 1,280 that timm puts behind the pooling belongs to the plain model only). At 224 pixels a map has
+    7 x 7 places: exact attention is the cheaper one until the places are about as many as the `features` of FAVOR+.
 
     Args:
         name: as in `make_image_model`.
