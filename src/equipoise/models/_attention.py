@@ -95,7 +95,8 @@ def draw_projection(features: int, size: int, *, seed: int) -> Tensor:
     normal, other = torch.randn(2, blocks, size, size, generator=generator, device="cpu")
     rotation, triangle = torch.linalg.qr(normal)
     rotation = rotation * triangle.diagonal(dim1=1, dim2=2).sign()[:, None]
-    return (other.norm(dim=2, keepdim=True) * rotation.transpose(1, 2)).flatten(0, 1)[:features]
+    rows: Tensor = (other.norm(dim=2, keepdim=True) * rotation.transpose(1, 2)).flatten(0, 1)
+    return rows[:features]
 
 
 def position_codes(height: int, width: int, size: int, like: Tensor) -> Tensor:
