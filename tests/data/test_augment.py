@@ -82,6 +82,9 @@ def test_none_is_exactly_the_normalisation() -> None:
     augment = make_augmenter("none", modality="xray", seed=0, mean=(0.4, 0.5, 0.6), std=0.2, channels=3)
     mean, std = torch.tensor([0.4, 0.5, 0.6]).view(1, 3, 1, 1), torch.full((1, 3, 1, 1), 0.2)
     assert torch.equal(augment(pixels, rows=np.arange(3), epoch=1), (pixels.float() / 255 - mean) / std)
+    grey = make_augmenter("none", modality="xray", seed=0, mean=0.3)
+    every = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
+    assert torch.equal(grey(every, rows=np.arange(1), epoch=0), (every.float() / 255 - 0.3) / 0.25)
 
 
 def side_of_the_light(augment: Augmenter) -> np.ndarray:
