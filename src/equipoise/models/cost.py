@@ -60,7 +60,8 @@ def count_cost(name: str, *, size: int = 224, channels: int = 3, n_outputs: int 
 def time_model(model: nn.Module, *, size: int, channels: int, batch: int) -> float:
     """Return the seconds that one batch takes on one thread of the processor: the least of a few after the first.
 
-    The least, because whatever else the machine does can only add to it. Weights and modes of the model are as they were; so is the number of threads.
+    The least, because whatever else the machine does can only add to it. The model's mode and the number of threads
+    are afterwards as they were.
 
     Args:
         model: takes (batch, channels, size, size).
