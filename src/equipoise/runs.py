@@ -9,6 +9,7 @@ It is laid out, locked, read and finished here only. A run folder holds::
     scores/            one Parquet file a role
     model.safetensors  model.json
     checkpoint/        what a resume needs
+    gallery.npz        thumbnails that figures are drawn from, of a model of images
     figures/           summary.md
     DONE               written last: the SHA-256 of every file that later work relies on
 """
@@ -42,11 +43,12 @@ except ImportError:  # Windows: a folder is then not locked
 FORMAT = 1
 RECORDS = ("census", "weights", "plan", "preflight", "ledger", "columns", "decision", "metrics", "model", "posthoc")
 _FILES = (
-    "run.json", "recipe.yaml", "split.csv", "events.jsonl", "model.safetensors", "summary.md", "DONE", "lock",
+    "run.json", "recipe.yaml", "split.csv", "events.jsonl", "model.safetensors", "gallery.npz", "summary.md", "DONE",
+    "lock",
     *(f"{name}.json" for name in RECORDS),
 )  # fmt: skip
 _FOLDERS = ("scores", "checkpoint", "figures")
-_REBUILT = ("figures/", "checkpoint/", "summary.md", "DONE", "lock")  # not part of what DONE vouches for
+_REBUILT = ("figures/", "checkpoint/", "summary.md", "gallery.npz", "DONE", "lock")  # not part of what DONE vouches for
 
 
 @runtime_checkable

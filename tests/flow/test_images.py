@@ -65,6 +65,27 @@ def test_a_model_of_images_learns_and_predicts_what_it_was_judged_on(run: Run, p
     assert run.read_record("columns")["members"][0]["kind"] == "images"
 
 
+def test_the_gallery_shows_steps_and_mistakes_and_is_never_unpickled(run: Run, tmp_path: Path) -> None:
+    from equipoise.report.gallery_plots import plot_mistakes, plot_samples, read_gallery
+
+    about, arrays = read_gallery(run.file("gallery.npz"))
+    assert [one["stages"] for one in about["samples"]] == [["as it is", "resize", "varied", "varied"]] * 4
+    test = read_scores(run.scores_file("test"))
+    rule = run.read_record("decision")["log_odds_shift"]
+    assert rule == [0.0, 0.0]
+    wrong = np.abs(test.probabilities() - test.labels)
+    worst = wrong.max(axis=1).argmax()
+    assert about["mistakes"][0]["id"] == test.ids[worst]
+    assert about["mistakes"][0]["class"] == "ab"[wrong[worst].argmax()]
+    assert arrays["look-0"].max() <= 1
+    assert len(plot_samples(about, arrays).axes) == 16
+    assert plot_mistakes(about, arrays).axes
+    hostile = tmp_path / "gallery.npz"
+    np.savez(hostile, about=np.array([{"samples": []}], dtype=object))
+    with pytest.raises(RunError, match="is damaged"):
+        read_gallery(hostile)
+
+
 def test_a_run_that_was_cut_ends_with_the_same_bytes(run: Run, pictures: Path, tmp_path: Path) -> None:
     class CutError(Exception):
         pass

@@ -10,6 +10,7 @@ _HOME = {
     "Leak": "tabular", "find_leaks": "tabular", "forgotten_targets": "tabular",
     "fit_preprocessor": "tabular", "read_features": "tabular", "read_features_as": "tabular",
     "ImageCache": "cache", "build_cache": "cache", "apply_clahe": "clahe", "Steps": "steps", "parse_steps": "steps",
+    "step_by_step": "steps", "thumbnail": "steps",
     "ImageFiles": "images", "find_images": "images", "read_image": "images", "to_uint8": "images",
     "ImageArrays": "archives", "read_npz_images": "archives",
     "ImageCheck": "image_check", "ImageProblem": "image_check", "check_images": "image_check",
@@ -61,6 +62,8 @@ __all__ = [
     "read_image",
     "read_npz_images",
     "stable_seed",
+    "step_by_step",
+    "thumbnail",
     "to_uint8",
 ]
 

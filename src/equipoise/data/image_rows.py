@@ -14,10 +14,9 @@ from torch import Tensor
 from equipoise.data.rows import Batch, Rows
 
 if TYPE_CHECKING:
+    from equipoise.data.augment import Augmenter
     from equipoise.data.cache import ImageCache
 
-# (pixels uint8 (b, c, h, w), rows=, epoch=, draws=) -> float32 (b, c, h, w)
-Prepare = Callable[..., Tensor]
 _CPU = torch.device("cpu")
 
 
@@ -42,8 +41,8 @@ class ImageRows(Rows):
     cache: ImageCache
     rows: Tensor
     answers: Tensor
-    plain: Prepare
-    varied: Prepare | None = None
+    plain: Augmenter
+    varied: Augmenter | None = None
     place: torch.device = _CPU
     epoch: int | None = None
     draws: Tensor | None = None

@@ -17,6 +17,7 @@ from equipoise._checks import ArgumentError, check_one_of, listed, nearest
 from equipoise.data._opencv import opencv
 from equipoise.data._step_kinds import KINDS, CropBorders, Resize, Step, To8Bits
 from equipoise.data.clahe import Image, check_image
+from equipoise.data.images import to_uint8
 
 FORMAT = 1
 """Raised whenever the same list would make other pixels, so that no cache of before is taken for one of now."""
@@ -85,6 +86,32 @@ class Steps:
         colour = ["Grey"] if self.channels == 1 else ["Colours kept"]
         last = [] if self.channels == 1 else ["grey repeated as red, green and blue"]
         return ", then ".join([*colour, *(step.words(self.size) for step in self.steps), *last]) + "."
+
+
+def step_by_step(steps: Steps, image: Image) -> list[tuple[str, Image]]:
+    """Return the image as it is and after each step that changes it, each with its name, for people to look at."""
+    found = [("as it is", image)]
+    if image.ndim == 3 and steps.channels == 1:
+        image = opencv().cvtColor(np.ascontiguousarray(image), opencv().COLOR_RGB2GRAY)
+    for step in steps.steps:
+        before, image = image, step.apply(image, steps.size)
+        if before.shape != image.shape or before.dtype != image.dtype or not np.array_equal(before, image):
+            found.append((step.name.replace("_", " "), image))
+    return found
+
+
+def thumbnail(image: Image, side: int) -> NDArray[np.uint8]:
+    """Return a small copy for people to look at: uint8, its longer side `side` pixels.
+
+    Args:
+        image: (h, w) or (h, w, 1) grey, or (h, w, 3) red, green, blue; uint8 or uint16.
+        side: pixels.
+    """
+    small = to_uint8(image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image)
+    scale = side / max(small.shape[:2])
+    size = (max(1, round(small.shape[1] * scale)), max(1, round(small.shape[0] * scale)))
+    way = opencv().INTER_AREA if scale < 1 else opencv().INTER_NEAREST
+    return np.asarray(opencv().resize(np.ascontiguousarray(small), size, interpolation=way), np.uint8)
 
 
 def parse_steps(steps: Sequence[str | Mapping[str, Any]] = ("clahe", "resize"), *, size: int, channels: int) -> Steps:

@@ -141,6 +141,7 @@ class ImageSettings(_Settings):
     flip: _Switch | None = None  # mirror left and right; null: as the modality has it
     cache: _CacheName = "auto"  # folder; auto: runs/image-cache
     store: Literal["raw", "compressed"] = "raw"
+    gallery: _Switch = True  # keep thumbnails of some images in the run folder, for its figures
 
     @property
     def channel_count(self) -> int:

@@ -13,6 +13,7 @@ from equipoise.report._style import write_figure
 from equipoise.report._words import figure_cell, metric_name, one_in, percent, rule_cells, rule_names
 from equipoise.report.curve_plots import plot_precision_recall, plot_roc
 from equipoise.report.diagnosis import diagnose_events
+from equipoise.report.gallery_plots import plot_mistakes, plot_samples, read_gallery
 from equipoise.report.overview import plot_run
 from equipoise.report.preflight_plots import plot_preflight
 from equipoise.report.summary import headline, next_steps, summarise
@@ -36,7 +37,7 @@ def write_report(run: Run) -> Path:
         DataError: a file of the run is damaged.
     """
     view = RunView.read(run)
-    drawn = {"run": plot_run(view)} | _figures(view)
+    drawn = {"run": plot_run(view)} | _figures(view) | _pictures(run)
     for name, figure in drawn.items():
         write_figure(figure, run.file(f"figures/{name}.png"))
     write_text(run.file("summary.md"), markdown(view, list(drawn)))
@@ -56,6 +57,15 @@ def _figures(view: RunView) -> dict[str, Figure]:
         found["precision_recall"] = plot_precision_recall(test, view.rule)
         found["roc"] = plot_roc(test, view.rule)
     return found
+
+
+def _pictures(run: Run) -> dict[str, Figure]:
+    """Figures of a model of images: from thumbnails in the run folder."""
+    if not run.file("gallery.npz").exists():
+        return {}
+    about, arrays = read_gallery(run.file("gallery.npz"))
+    found = {"samples": plot_samples(about, arrays)} if about["samples"] else {}
+    return found | ({"mistakes": plot_mistakes(about, arrays)} if about["mistakes"] else {})
 
 
 def markdown(view: RunView, figures: list[str]) -> str:

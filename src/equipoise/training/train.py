@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from equipoise._checks import ArgumentError, RunError
+from equipoise._checks import ArgumentError, DataError, RunError
 from equipoise.balance import Preflight
 from equipoise.decision import fit_decision, fixed_rule, write_rule
 from equipoise.evidence import evaluate
 from equipoise.evidence.finding import Finding, findings_of
 from equipoise.labels import write_split
+from equipoise.models import model_from_dict
 from equipoise.runs import Run, next_run_path
 from equipoise.scores import Decisions, Scores, write_scores
 from equipoise.training._conclusion import conclude
@@ -165,9 +166,23 @@ def _finish(run: Run, prepared: Prepared, members: Sequence[Trained], watch: Wat
         commonest = int(np.argmax(prepared.training_census.positives))
         metrics = judge(test, rule, commonest=commonest, seed=prepared.recipe.seed)
     run.write_record("metrics", metrics)
+    if prepared.recipe.model.of_images and prepared.recipe.images.gallery:
+        try:
+            _write_gallery(run, prepared, members[0], rule.apply(validation if test is None else test).scores)
+        except DataError as error:  # an image is gone since it was cached: no reason to lose a training
+            watch.say(f"No thumbnails were kept: {error}")
     for number in range(len(members)):
         (run.path / "checkpoint" / f"member-{number}.safetensors").unlink(missing_ok=True)
     run.finish()
+
+
+def _write_gallery(run: Run, prepared: Prepared, member: Trained, scores: Scores) -> None:
+    from equipoise.training.gallery import write_gallery
+
+    fitted = prepared.inputs.restore(member.inputs)
+    model = model_from_dict(dict(member.model))
+    model.load_state_dict(dict(member.weights))
+    write_gallery(run.file("gallery.npz"), prepared.inputs, fitted.rows(), scores, model.eval())  # type: ignore[arg-type]
 
 
 def _write_findings(run: Run, found: Sequence[Finding], watch: Watch) -> None:
