@@ -189,6 +189,27 @@ def test_identical_pictures_are_named_with_labels_and_roles(pictures: Path, tmp_
     assert "1 of them both learned from and judged on" in said
 
 
+def test_an_archive_brings_images_labels_and_roles(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for role, rows in (("train", 48), ("val", 24), ("test", 24)):
+        arrays[f"{role}_labels"] = rng.integers(0, 3, (rows, 1)).astype(np.uint8)
+        arrays[f"{role}_images"] = rng.integers(0, 255, (rows, 20, 20), np.uint8)
+    np.savez(tmp_path / "set.npz", **arrays)
+    archive = tmp_path / "set.npz"
+    recipe = make_recipe(
+        archive, (), base="images", groups="none", images=str(archive),
+        overrides=[*_QUICK, f"images.cache={tmp_path / 'cache'}", f"split.file={archive}", "training.epochs=1"],
+    )  # fmt: skip
+    made = train(recipe, out=tmp_path / "run")
+    test = read_scores(made.scores_file("test"))
+    assert test.ids.tolist() == [f"test-{row}" for row in range(24)]
+    np.testing.assert_array_equal(test.labels, arrays["test_labels"][:, 0])
+    found = predict(made, archive)
+    assert found.ids[:2].tolist() == ["train-0", "train-1"]
+    np.testing.assert_allclose(found.probabilities[-24:], test.probabilities(), atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [

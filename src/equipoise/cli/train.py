@@ -64,7 +64,8 @@ def train(
     From a table: **equipoise train table.csv --labels a,b,c --groups patient** (or **--groups none**: rows are
     independent). The recipe that this makes is printed and kept in the run folder.
 
-    From images: **equipoise train table.csv --images FOLDER --labels a,b,c --groups patient**.
+    From images: **equipoise train table.csv --images FOLDER --labels a,b,c --groups patient**; a MedMNIST-style .npz
+    needs no more than **--groups none**.
 
     From a recipe: **equipoise train comorbidity --set data.table=table.csv --labels a,b,c --groups patient**. A recipe
     with arms trains each in a folder of its own; called again, it goes on where it was.
@@ -182,6 +183,10 @@ def _recipe(source: str, given: dict[str, object], overrides: list[str]) -> tupl
         data = [f"data.{key}={_yaml(value)}" for key, value in given.items() if value is not None]
         return read_recipe(source, [*data, *overrides]), False
     wanted = given.pop("labels")
+    archive = Path(source).suffix.casefold() == ".npz"  # holds images, labels and roles
+    if archive:
+        given["images"] = given["images"] or source
+        overrides = [f"split.file={_yaml(source)}", *overrides]
     if given["images"] is not None:
         given["base"] = "images"
     if not Path(source).exists():
@@ -189,12 +194,12 @@ def _recipe(source: str, given: dict[str, object], overrides: list[str]) -> tupl
             f"{source} is neither a table nor a recipe file that exists, nor the name of a recipe."
             f"{nearest(source, packaged_recipes())} Check the path, or see: equipoise recipes."
         )
-    if not wanted:
+    if not wanted and not archive:
         raise ArgumentError(
             f"{source} is a table; name its label columns: --labels a,b,c. "
             "(A recipe is a .yaml file or one of: equipoise recipes.)"
         )
-    return make_recipe(source, wanted, overrides=overrides, **given), True  # type: ignore[arg-type]
+    return make_recipe(source, wanted or (), overrides=overrides, **given), True  # type: ignore[arg-type]
 
 
 def _yaml(value: object) -> str:

@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,8 @@ class ImageArrays:
         object.__setattr__(self, "source", self.source or self.path.name)
         names = [f"{role}-{self._locate(row)[1]}" for row, role in enumerate(self.roles)]
         object.__setattr__(self, "_names", tuple(names))
+
+    notes: ClassVar[tuple[str, ...]] = ()  # an archive says exactly which image a row has
 
     def __len__(self) -> int:
         return len(self.roles)

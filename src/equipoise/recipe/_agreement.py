@@ -57,7 +57,7 @@ def obstacles(recipe: Recipe) -> list[Issue]:
     found = []
     if recipe.data.table is None:
         found.append(("data.table", "names no table. Give one: --set data.table=TABLE.csv"))
-    if not recipe.data.labels:
+    if not recipe.data.labels and not (recipe.data.table or "").casefold().endswith(".npz"):
         found.append(("data.labels", 'names no label columns. Give them: --set "data.labels=[a, b, c]"'))
     if recipe.model.of_images and recipe.data.images is None:
         found.append(

@@ -22,6 +22,7 @@ from equipoise.data import (
     make_augmenter,
     parse_steps,
     pixel_statistics,
+    read_npz_images,
 )
 from equipoise.labels import Labels, Split, read_table
 from equipoise.models import make_image_model
@@ -202,8 +203,6 @@ def _files(images: Path, table: Path, column: str, labels: Labels) -> ImageFiles
 
 def archive_images(images: Path, table: Path, labels: Labels) -> Any:
     """Return the images of a MedMNIST-style archive, in the order of labels that were read from it too."""
-    from equipoise.data import read_npz_images
-
     if table.absolute() != images.absolute():
         raise DataError(f"{images.name} holds images with their labels. Give it as data.table too.")
     return read_npz_images(images).select(labels.row_numbers)
@@ -225,7 +224,7 @@ def _checked(state: Mapping[str, Any]) -> Mapping[str, Any]:
 def image_rows_of(
     state: Mapping[str, Any],
     recipe: Recipe,
-    frame: polars.DataFrame,
+    frame: polars.DataFrame | None,
     table: str | Path,
     images: str | Path | None,
     watch: Watch | None = None,
@@ -235,17 +234,13 @@ def image_rows_of(
     Args:
         state: `FittedImages.to_dict`.
         recipe: of the finished run.
-        frame: the other table.
+        frame: the other table; None where it is a MedMNIST-style archive, which holds its images.
         table: where it lies.
         images: the folder of its images; None: that of the training.
         watch: where progress is shown.
     """
     kept = _checked(state)
-    column = recipe.data.image
-    if column not in frame.columns:
-        raise DataError(f'{Path(table).name} has no column "{column}" of images. Add it, named as in the training.')
-    folder = Path(images or str(recipe.data.images))
-    files = find_images(frame[column].to_list(), folder, source=Path(table).name, column=column)
+    files = _files_of(recipe, frame, Path(table), images)
     settings = recipe.images
     steps = _steps(settings)
     if steps.to_dict() != kept["steps"]:
@@ -262,6 +257,15 @@ def image_rows_of(
     )
     numbers = torch.arange(len(files))
     return ImageRows(cache, numbers, torch.zeros(len(files)), plain, channels_last=recipe.training.channels_last)
+
+
+def _files_of(recipe: Recipe, frame: polars.DataFrame | None, table: Path, images: str | Path | None) -> Any:
+    if frame is None:
+        return read_npz_images(table)
+    column = recipe.data.image
+    if column not in frame.columns:
+        raise DataError(f'{table.name} has no column "{column}" of images. Add it, named as in the training.')
+    return find_images(frame[column].to_list(), images or str(recipe.data.images), source=table.name, column=column)
 
 
 def identical_sentences(groups: list[NDArray[np.int64]], labels: Labels, split: Split | None) -> list[str]:

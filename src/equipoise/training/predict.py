@@ -86,7 +86,8 @@ def predict(
     run.require_done()
     recipe = read_recipe(run.file("recipe.yaml"))
     census, ledger = Census.from_dict(run.read_record("census")), Ledger.from_dict(run.read_record("ledger"))
-    frame = read_table(table)
+    archive = Path(table).suffix.casefold() == ".npz" and recipe.model.of_images
+    frame = None if archive else read_table(table)
     exclusive = is_exclusive(census.task)
     notes: list[str] = []
     raw = []
@@ -97,7 +98,7 @@ def predict(
     values = natural_logits(ledger, census.task, raw)
     decisions = _decide(run, census, values)
     return Predictions(
-        ids=_ids(recipe, frame),
+        ids=_ids(recipe, frame, table),
         classes=census.classes,
         probabilities=decisions.scores.probability_table(),
         predictions=decisions.table(),
@@ -109,12 +110,13 @@ def predict(
 def _rows(
     state: dict[str, Any],
     recipe: Recipe,
-    frame: polars.DataFrame,
+    frame: polars.DataFrame | None,
     table: Path,
     images: str | Path | None,
     watch: Watch | None,
 ) -> tuple[Rows, list[str]]:
     if state.get("kind") != "images":
+        assert frame is not None  # only models of images take an archive
         return rows_of_table(state, frame, table)
     from equipoise.training.image_inputs import image_rows_of
 
@@ -135,8 +137,12 @@ def _decide(run: Run, census: Census, values: NDArray[np.float64]) -> Decisions:
     return read_rule(run.file("decision.json")).apply(scores)
 
 
-def _ids(recipe: Recipe, frame: polars.DataFrame) -> NDArray[Any]:
-    """The id column of the training, where the table has it; else row numbers from 0."""
+def _ids(recipe: Recipe, frame: polars.DataFrame | None, table: str | Path) -> NDArray[Any]:
+    """The id column of the training, where the table has it; else row numbers from 0; of an archive its own names."""
+    if frame is None:
+        from equipoise.data import read_npz_images
+
+        return np.array(read_npz_images(table).names, dtype=object)
     if recipe.data.ids is None or recipe.data.ids not in frame.columns:
         return np.arange(len(frame))
     return names_of(frame[recipe.data.ids].to_list())
