@@ -93,12 +93,14 @@ def bare_epoch(model: nn.Module, batches: list[tuple[Tensor, Tensor]], settings:
 
 
 def timed(work: Callable[[], object]) -> float:
+    """Return the seconds that something takes."""
     begin = time.perf_counter()
     work()
     return time.perf_counter() - begin
 
 
 def spread(over: list[float], under: list[float]) -> str:
+    """Return the median of the ratios of two series, round by round, with their range."""
     ratios = sorted(a / b for a, b in zip(over, under, strict=True))
     return f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
 
@@ -136,7 +138,8 @@ def epochs(name: str, images: int, batch: int, rounds: int) -> None:
                 spent[way].append(timed(work))
         spent = {way: seconds[1:] for way, seconds in spent.items()}  # the first round warms up
     print(
-        f"{name}, {images} images of {SIZE} x {SIZE}, batches of {batch}, {rounds} rounds, {torch.get_num_threads()} thread(s)"
+        f"{name}, {images} images of {SIZE} x {SIZE}, batches of {batch}, {rounds} rounds, "
+        f"{torch.get_num_threads()} thread(s)"
     )
     for way, seconds in spent.items():
         print(f"  {way:10} {statistics.median(seconds):7.2f} s an epoch (best {min(seconds):.2f})")
@@ -183,6 +186,7 @@ def throughput(batch: int, steps: int) -> None:
 
 
 def main() -> None:
+    """Measure on the CPU, or on a GPU."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="mobilenet_v3_large_mhsa")
     parser.add_argument("--images", type=int, default=96)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from equipoise._checks import DataError, RunError, listed
 from equipoise.data import (
+    ImageArrays,
     ImageFiles,
     ImageRows,
     Steps,
@@ -57,7 +58,7 @@ class ImageInputs(Inputs):
     def __init__(
         self,
         labels: Labels,
-        files: ImageFiles,
+        files: ImageFiles | ImageArrays,
         settings: ImageSettings,
         *,
         seed: int,
@@ -188,7 +189,7 @@ def read_image_inputs(recipe: Recipe, labels: Labels, split: Split) -> ImageInpu
     )
 
 
-def _files(images: Path, table: Path, column: str, labels: Labels) -> ImageFiles:
+def _files(images: Path, table: Path, column: str, labels: Labels) -> ImageFiles | ImageArrays:
     if images.suffix.casefold() == ".npz":
         return archive_images(images, table, labels)
     frame = read_table(table, [column])
@@ -201,7 +202,7 @@ def _files(images: Path, table: Path, column: str, labels: Labels) -> ImageFiles
     )
 
 
-def archive_images(images: Path, table: Path, labels: Labels) -> Any:
+def archive_images(images: Path, table: Path, labels: Labels) -> ImageArrays:
     """Return the images of a MedMNIST-style archive, in the order of labels that were read from it too."""
     if table.absolute() != images.absolute():
         raise DataError(f"{images.name} holds images with their labels. Give it as data.table too.")
@@ -259,7 +260,9 @@ def image_rows_of(
     return ImageRows(cache, numbers, torch.zeros(len(files)), plain, channels_last=recipe.training.channels_last)
 
 
-def _files_of(recipe: Recipe, frame: polars.DataFrame | None, table: Path, images: str | Path | None) -> Any:
+def _files_of(
+    recipe: Recipe, frame: polars.DataFrame | None, table: Path, images: str | Path | None
+) -> ImageFiles | ImageArrays:
     if frame is None:
         return read_npz_images(table)
     column = recipe.data.image
