@@ -18,10 +18,10 @@ KINDS = {
     "overfitting": "Far better on the rows learned from than on others",
     "stopped_early": "Stopped while still improving",
     "threshold_only": "Ranked well, but never predicted at 0.5: only that threshold is wrong",
-    "too_few": "Too few positives to tell",
+    "unclear": "Never predicted at 0.5, and the evidence does not say why",
 }
 # Kinds that say how a class stands at one moment; the others are about the course of a training.
-STANDING = ("constant", "no_ranking", "dominates", "threshold_only", "too_few")
+STANDING = ("constant", "no_ranking", "dominates", "threshold_only", "unclear")
 SEVERITIES = ("collapse", "warning", "note")  # gravest first
 
 

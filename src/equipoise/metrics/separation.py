@@ -86,7 +86,7 @@ def class_statistics(scores: Scores, thresholds: Any = None) -> ClassStatistics:
     )
 
 
-def auc_interval(auc: Any, positives: Any, negatives: Any, *, level: float = 0.95) -> tuple[Floats, Floats]:
+def auc_interval(auc: Any, positives: Any, negatives: Any, *, level: Any = 0.95) -> tuple[Floats, Floats]:
     """Return the lower and upper end of an interval for the area under the ROC curve.
 
     The score interval on Hanley and McNeil's variance, Newcombe's method 5 (Statistics in Medicine 25, 2006, 559-573,
@@ -98,32 +98,31 @@ def auc_interval(auc: Any, positives: Any, negatives: Any, *, level: float = 0.9
         auc: areas, any shape.
         positives: number of positives m of each.
         negatives: number of negatives n of each.
-        level: coverage, in (0, 1).
+        level: coverage, in (0, 1); one number, or an array that broadcasts with the areas.
 
     Example:
         >>> low, high = auc_interval(1.0, 5, 100)
         >>> round(low.item(), 2), high.item()
         (0.8, 1.0)
     """
-    area, first, second = np.broadcast_arrays(
-        *(np.asarray(one, dtype=np.float64) for one in (auc, positives, negatives))
+    squares = np.vectorize(lambda one: NormalDist().inv_cdf(0.5 + one / 2) ** 2, otypes=[np.float64])(level)
+    area, first, second, squared = np.broadcast_arrays(
+        *(np.asarray(one, dtype=np.float64) for one in (auc, positives, negatives, squares))
     )
-    z = NormalDist().inv_cdf(0.5 + level / 2)
-    middle = (first + second) / 2 - 1
+    middle, pairs = (first + second) / 2 - 1, first * second
 
     def outside(truth: Floats) -> NDArray[np.bool_]:
         spread = 1 + middle * ((1 - truth) / (2 - truth) + truth / (1 + truth))
-        return np.asarray(np.square(truth - area) * first * second > z * z * truth * (1 - truth) * spread)
+        return np.asarray(np.square(truth - area) * pairs > squared * truth * (1 - truth) * spread)
 
-    ends = []
-    for bound in (0.0, 1.0):
-        far, near = np.full(area.shape, bound), area.copy()
-        for _ in range(50):
-            half = (far + near) / 2
-            beyond = outside(half)
-            far, near = np.where(beyond, half, far), np.where(beyond, near, half)
-        ends.append(np.where(np.isnan(area), np.nan, near))
-    return ends[0], ends[1]
+    far = np.stack([np.zeros(area.shape), np.ones(area.shape)])  # both ends are found together
+    near = np.stack([area, area])
+    for _ in range(50):
+        half = (far + near) / 2
+        beyond = outside(half)
+        far, near = np.where(beyond, half, far), np.where(beyond, near, half)
+    low, high = np.where(np.isnan(area), np.nan, near)
+    return np.asarray(low), np.asarray(high)
 
 
 def _bounded_logit(probabilities: Floats) -> Floats:

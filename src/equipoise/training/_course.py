@@ -18,6 +18,7 @@ Floats = NDArray[np.float64]
 _LEAST_LOSS, _LEAST_SCORE = 0.05, 0.02  # a log loss must worsen by this share of its best, a score by this much
 _OF_GAIN = 0.25  # and by this share of all that was gained since the first epoch
 _STILL_GAINED = 0.05  # share of all gain that the last fifth of the epochs must have brought to say "still improving"
+_STAYS = 3  # epochs that a fall must last, and that a best is the mean of
 _SURE = 0.01  # one-sided, of the trend test
 _MOST_TREND = 20  # epochs that the trend test looks at
 
@@ -56,7 +57,8 @@ def jitter(values: Sequence[float]) -> float:
 def fallen(watched: Sequence[float], losses: Sequence[float], *, higher_is_better: bool, noise: float) -> Fall | None:
     """Return how far the watched metric has fallen from its best while the training loss improved, or None.
 
-    The fall must exceed a quarter of what was gained since the first epoch, four times the jitter, twice the sampling
+    The best is that of the mean of three epochs, as a single one is best by luck. Each of the last three epochs must be
+    below it by more than a quarter of what was gained since the first epoch, four times the jitter, twice the sampling
     error, and a least size (0.02; of a loss a twentieth of its best).
 
     Args:
@@ -66,23 +68,24 @@ def fallen(watched: Sequence[float], losses: Sequence[float], *, higher_is_bette
         noise: standard error of the watched metric on so many rows.
     """
     signed = _signed(watched, higher_is_better)
-    if len(signed) < 4 or np.isnan(signed).all() or np.isnan(signed[-1]):
+    if len(signed) < 2 * _STAYS or np.isnan(signed).any():
         return None
-    best = int(np.nanargmax(signed))
-    first = signed[np.flatnonzero(~np.isnan(signed))[0]]
-    least = _LEAST_SCORE if higher_is_better else _LEAST_LOSS * abs(float(signed[best]))
-    needed = max(least, _OF_GAIN * float(signed[best] - first), 4 * jitter(watched), 2 * noise)
-    if signed[best] - signed[-1] < needed or not losses[-1] < losses[best]:
+    means = np.convolve(signed, np.full(_STAYS, 1 / _STAYS), mode="valid")[:-_STAYS]
+    place = int(means.argmax())
+    best, then = float(means[place]), place + int(signed[place : place + _STAYS].argmax())
+    least = _LEAST_SCORE if higher_is_better else _LEAST_LOSS * abs(best)
+    needed = max(least, _OF_GAIN * (best - float(signed[0])), 4 * jitter(watched), 2 * noise)
+    if best - float(signed[-_STAYS:].max()) < needed or not losses[-1] < losses[then]:
         return None
-    return Fall(best + 1, float(watched[best]), float(watched[-1]), float(losses[best]), float(losses[-1]))
+    return Fall(then + 1, float(watched[then]), float(watched[-1]), float(losses[then]), float(losses[-1]))
 
 
 def still_rising(watched: Sequence[float], *, higher_is_better: bool) -> float | None:
     """Return what share of all gain the last fifth of the epochs brought, where it was still coming in; else None.
 
     Still coming in: the best epoch is among the last fifth (at least two), the last half (five to twenty epochs) has a
-    trend upwards by Kendall's test at 1 %, and the last fifth brought a twentieth of all gain. With three or four
-    epochs each must be better than the one before; fewer say nothing.
+    trend upwards by Kendall's test at 1 %, and the last fifth brought a twentieth of all gain, and more than the jitter
+    of ten or more epochs explains. With three or four epochs each must beat the one before; fewer say nothing.
 
     Example:
         >>> still_rising([0.60, 0.70, 0.76, 0.80, 0.82], higher_is_better=True) is not None
@@ -101,7 +104,8 @@ def still_rising(watched: Sequence[float], *, higher_is_better: bool) -> float |
     rising = bool(np.all(np.diff(signed) > 0)) if count < 5 else trend_chance(tail) <= _SURE
     gain = float(signed.max() - signed[0])
     late = float(signed[-last:].mean() - signed[-2 * last : -last].mean())
-    return late / gain if rising and gain > 0 and late >= _STILL_GAINED * gain else None
+    luck = 3 * jitter(watched) * math.sqrt(2 / last) if count >= 10 else 0.0
+    return late / gain if rising and gain > 0 and late >= max(_STILL_GAINED * gain, luck) else None
 
 
 def trend_chance(values: Floats) -> float:

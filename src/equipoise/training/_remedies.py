@@ -15,7 +15,7 @@ _MEMBERS = 10
 _REPEATS = 5
 
 
-def remedy(kind: str, recipe: Recipe, *, exclusive: bool, over: bool = False) -> Remedy:
+def remedy(kind: str, recipe: Recipe, *, exclusive: bool, over: bool = False, few: bool = False) -> Remedy:
     """Return what helps against a kind of finding under a recipe: a sentence, and recipe keys with values.
 
     Args:
@@ -23,9 +23,12 @@ def remedy(kind: str, recipe: Recipe, *, exclusive: bool, over: bool = False) ->
         recipe: as it was run.
         exclusive: whether exactly one class is true of each row.
         over: for ``dominates``, that the fitted threshold does it, not 0.5.
+        few: for ``unclear``, that positives are few.
     """
     if kind == "dominates":
         return _against_dominance(recipe, exclusive, over)
+    if kind == "unclear":
+        return _more_positives(recipe) if few else _better_ranking(recipe, "The ranking has to become better")
     return _REMEDIES[kind](recipe, exclusive)
 
 
@@ -56,20 +59,22 @@ def _constant(recipe: Recipe, exclusive: bool) -> Remedy:
 
 
 def _no_ranking(recipe: Recipe, exclusive: bool) -> Remedy:
+    return _better_ranking(recipe, "No threshold helps")
+
+
+def _better_ranking(recipe: Recipe, start: str) -> Remedy:
     alpha = recipe.loss.alpha
     if recipe.loss.name == "focal" and isinstance(alpha, float) and alpha < 0.5:
         return _said(
-            "No threshold helps. Focal loss with so small an alpha weighs positives down; turn that round",
+            f"{start}. Focal loss with so small an alpha weighs positives down; turn that round",
             {"loss.alpha": "balanced"} | (_longer(recipe) if recipe.training.epochs < _FEW_EPOCHS else {}),
         )
     if recipe.training.epochs < _FEW_EPOCHS:
-        return _said(
-            "No threshold helps. Train longer", _longer(recipe), "; if that changes nothing, it is the features"
-        )
+        return _said(f"{start}. Train longer", _longer(recipe), "; if that changes nothing, it is the features")
     if recipe.balance.sampling.method == "none":
         settings = {"balance.sampling.method": "uniform"}
-        return _said("No threshold helps. Show its positives more often", settings, ", or give features that tell it")
-    return _said("No threshold helps. Learn more slowly", _slower(recipe), ", or give features that tell it")
+        return _said(f"{start}. Show its positives more often", settings, ", or give features that tell it")
+    return _said(f"{start}. Learn more slowly", _slower(recipe), ", or give features that tell it")
 
 
 def _threshold_only(recipe: Recipe, exclusive: bool) -> Remedy:
@@ -80,7 +85,7 @@ def _threshold_only(recipe: Recipe, exclusive: bool) -> Remedy:
     return _said("Judge it at the threshold fitted on validation", {"decision.maximize": maximize})
 
 
-def _too_few(recipe: Recipe, exclusive: bool) -> Remedy:
+def _more_positives(recipe: Recipe) -> Remedy:
     if recipe.training.members == 1 or recipe.split.fractions[1] == 0:
         return _said("Let members take turns, so that every row is judged", {"training.members": _MEMBERS})
     rest = {"split.fractions": [0.6, 0.3, 0.1]}
@@ -141,7 +146,6 @@ _REMEDIES: dict[str, Callable[[Recipe, bool], Remedy]] = {
     "constant": _constant,
     "no_ranking": _no_ranking,
     "threshold_only": _threshold_only,
-    "too_few": _too_few,
     "unlearning": _unlearning,
     "diverging": _diverging,
     "stopped_early": _stopped_early,

@@ -16,7 +16,7 @@ from equipoise.training._standing import Areas, Case, rounded
 if TYPE_CHECKING:
     from equipoise.recipe import Recipe
 
-_SEVERITY = {"threshold_only": "note", "too_few": "note"}
+_SEVERITY = {"threshold_only": "note", "unclear": "note"}
 
 
 def standing_finding(
@@ -33,7 +33,7 @@ def standing_finding(
         severity: where it is not the kind's own.
     """
     over = kind == "dominates" and not case.dominates
-    said, settings = remedy(kind, recipe, exclusive=case.exclusive, over=over)
+    said, settings = remedy(kind, recipe, exclusive=case.exclusive, over=over, few=case.few)
     return Finding(
         kind=kind,
         class_name=case.name,
@@ -54,8 +54,9 @@ def _standing_words(kind: str, case: Case) -> str:
     if kind == "no_ranking":
         way = "ranked the wrong way round" if case.areas.high[case.number] < 0.5 else "not told from the rest"
         return f"{way} ({area}); {_how_often(case)}"
-    if kind == "too_few":
-        return f"{_how_often(case)}, and too few positives to say why ({area})"
+    if kind == "unclear":
+        why = "too few positives to say why" if case.few else "ranked too weakly to blame the threshold alone"
+        return f"{_how_often(case)}, and {why} ({area})"
     if kind == "dominates":
         return f"{_how_often(case)}, though {_percent(case.prevalence)} of them have it ({area})"
     wrong = "the largest score alone is" if case.exclusive else "only that threshold is"

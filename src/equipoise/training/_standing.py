@@ -17,7 +17,9 @@ Floats = NDArray[np.float64]
 NO_SPREAD = 1e-6  # log-odds; below it a model says the same of every row
 _LEVEL, _SURE_LEVEL = 0.95, 0.99
 _HARDLY = 0.05  # a class predicted less than so often as it occurs is hardly ever predicted
+_FEW = 20  # positives below which an interval spans nearly everything
 _LEFT_OVER = 0.1  # share of the rows of other classes below which one class has taken nearly all
+_WELL = 0.65  # area from which a class counts as ranked well
 _FAR_BEYOND = 0.2  # of all rows: so much above its prevalence a class must be predicted to dominate
 
 
@@ -62,8 +64,8 @@ class Areas:
     @classmethod
     def of(cls, auc: Floats, positives: NDArray[np.int64], negatives: NDArray[np.int64]) -> Areas:
         """Return areas with their intervals; see `auc_interval`."""
-        low, high = auc_interval(auc, positives, negatives, level=_LEVEL)
-        sure_low, sure_high = auc_interval(auc, positives, negatives, level=_SURE_LEVEL)
+        levels = np.array([[_LEVEL], [_SURE_LEVEL]])
+        (low, sure_low), (high, sure_high) = auc_interval(auc, positives, negatives, level=levels)
         return cls(auc, positives, negatives, low, high, sure_low, sure_high)
 
     def enough(self, least: int) -> NDArray[np.bool_]:
@@ -109,6 +111,11 @@ class Case:
     def prevalence(self) -> float:
         """Share of the known labels that are positive."""
         return float(self.seen.prevalence[self.number])
+
+    @property
+    def few(self) -> bool:
+        """Whether it has too few positives for anything but a strong ranking to show."""
+        return int(self.areas.positives[self.number]) < _FEW
 
     @property
     def dominates(self) -> bool:
@@ -170,8 +177,8 @@ def standing(seen: ClassStatistics, areas: Areas, naive: Floats, proof: Proof) -
     """Return the kind of finding that each class deserves, or None.
 
     ``constant``: no spread. ``no_ranking``: the interval of its area reaches down to 0.5 and not up to an area of use.
-    ``dominates``: predicted for nearly all rows. ``threshold_only``: the lower end of the 99 % interval is above 0.5,
-    and yet it is (nearly) never predicted. ``too_few``: never predicted, and too few positives to say why.
+    ``dominates``: predicted for nearly all rows. ``threshold_only``: ranked well (an area of 0.65, the 99 % interval
+    above 0.5), and yet (nearly) never predicted. ``unclear``: never predicted, and neither of these can be said.
 
     Args:
         seen: of the scores.
@@ -182,13 +189,13 @@ def standing(seen: ClassStatistics, areas: Areas, naive: Floats, proof: Proof) -
     low, high = (areas.sure_low, areas.sure_high) if proof.level == _SURE_LEVEL else (areas.low, areas.high)
     unranked = areas.enough(proof.least) & (low <= 0.5) & (high < proof.ceiling)
     never = (seen.positives > 0) & (naive < _HARDLY * np.nan_to_num(seen.prevalence))
-    ranked = areas.enough(proof.least) & (areas.sure_low > 0.5)
+    ranked = areas.enough(proof.least) & (areas.sure_low > 0.5) & (areas.auc >= _WELL)
     rules = {
         "constant": seen.spread < NO_SPREAD,
         "no_ranking": unranked,
         "dominates": dominating(naive, seen, proof.least),
         "threshold_only": never & ranked,
-        "too_few": never & (proof is AT_THE_END),
+        "unclear": never & (proof is AT_THE_END),
     }
     return [next((kind for kind, holds in rules.items() if holds[number]), None) for number in range(len(naive))]
 

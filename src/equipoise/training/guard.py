@@ -125,7 +125,6 @@ class Guard:
         self._lost: dict[str, int] = {}  # class -> epochs in a row clearly below its best
         self._course: list[list[float]] = []  # of each epoch: watched metric, training loss
         self._first = 1  # epoch of the first of them
-        self._fallen = 0
         self._collapse: list[Any] = [None, 0]  # kind, epochs in a row
         self.latest: Look | None = None
 
@@ -200,7 +199,7 @@ class Guard:
         """From `balance.schedule.from_epoch` on the loss is another: what came before is no measure for it."""
         schedule = self._recipe.balance.schedule
         if schedule is not None and epoch == schedule.from_epoch > 1:
-            self._course, self._best, self._lost, self._fallen = [], {}, {}, 0
+            self._course, self._best, self._lost = [], {}, {}
             self._first = epoch
 
     def _judge_collapse(self, kinds: list[str | None], areas: Areas, epoch: int) -> list[Finding]:
@@ -252,8 +251,7 @@ class Guard:
         self._course.append([monitored, training_loss])
         watched, losses = ([one[place] for one in self._course] for place in (0, 1))
         fall = fallen(watched, losses, higher_is_better=self._higher_is_better, noise=noise)
-        self._fallen = self._fallen + 1 if fall is not None else 0
-        if fall is None or self._fallen < _STAYS:
+        if fall is None:
             return []
         fall = dataclasses.replace(fall, best_epoch=fall.best_epoch + self._first - 1)
         return [diverging_finding(self._recipe, self._member, epoch, fall)]
@@ -274,7 +272,6 @@ class Guard:
             "lost": dict(self._lost),
             "course": [list(one) for one in self._course],
             "first": self._first,
-            "fallen": self._fallen,
             "collapse": list(self._collapse),
         }
 
@@ -287,7 +284,7 @@ class Guard:
         self._told = {(kind, name) for kind, name in state["told"]}
         self._standing = {name: list(one) for name, one in state["standing"].items()}
         self._best = {name: list(one) for name, one in state["best"].items()}
-        self._lost, self._fallen, self._first = dict(state["lost"]), state["fallen"], state["first"]
+        self._lost, self._first = dict(state["lost"]), state["first"]
         self._course, self._collapse = [list(one) for one in state["course"]], list(state["collapse"])
 
 
@@ -311,14 +308,17 @@ def row_losses(scores: Scores) -> Floats:
 def _sampling_error(recipe: Recipe, areas: Areas, losses: Floats) -> float:
     """Return the standard error of the watched metric on so many rows.
 
-    Of a log loss it is its own; that of the macro AUC stands in for scores whose error has no closed form.
+    Of a log loss it is its own, of areas that of the macro AUC; scores whose error has no closed form (F1, average
+    precision and their like, of rare classes) vary about twice as much as that.
     """
-    if recipe.training.monitor == "loss":
+    monitor = recipe.training.monitor
+    if monitor == "loss":
         known = losses[~np.isnan(losses)]
         return float(known.std() / math.sqrt(len(known))) if len(known) else math.inf
     halves = (areas.high - areas.low) / 2 / _Z
     judged = halves[~np.isnan(halves)]
-    return float(np.sqrt(np.square(judged).sum()) / len(judged)) if len(judged) else math.inf
+    error = float(np.sqrt(np.square(judged).sum()) / len(judged)) if len(judged) else math.inf
+    return error if monitor.endswith("auc") else 2 * error
 
 
 def _rounded(values: Floats) -> list[float]:
