@@ -94,6 +94,16 @@ def test_how_a_class_stood_for_a_while_is_not_held_against_the_kept_models(folde
     assert "Seen in training, but not in the kept models\n  Hernia: not told" in said(path)
 
 
+def test_a_collapse_that_passed_is_not_held_against_the_kept_models(folder: Folder) -> None:
+    collapse = replace(_UNRANKED, class_name=None, severity="collapse")
+    assert told(folder([[collapse]], [_CUT]))["collapsed"] is False
+
+
+def test_a_collapse_that_a_training_was_stopped_for_stays_listed(folder: Folder) -> None:
+    collapse = replace(_UNRANKED, class_name=None, severity="collapse", evidence={"stopped": True})
+    assert told(folder([[collapse]], [_CUT]))["collapsed"] is True
+
+
 def test_an_unfinished_run_shows_what_was_found_so_far(folder: Folder) -> None:
     path = folder([[_UNRANKED]])
     assert "1 warning. Looked at: 1 epoch, 2 classes. The run is not finished." in said(path)

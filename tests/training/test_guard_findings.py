@@ -284,6 +284,11 @@ def test_every_remedy_names_keys_of_the_recipe_with_values_that_it_takes(name: s
             assert changed != recipe, f"{kind}: {sentence} changes nothing"
 
 
+def test_the_page_on_the_guard_lists_every_kind() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "guard.md").read_text(encoding="utf-8")
+    assert [kind for kind in KINDS if f"| `{kind}` |" not in page] == []
+
+
 # --- healthy runs
 
 

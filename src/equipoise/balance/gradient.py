@@ -147,6 +147,8 @@ def _sigmoid(
 def _pull(said: NDArray[np.float64], gamma: float) -> NDArray[np.float64]:
     """Return the slope of -(1-p)^g ln p over the logit, turned positive: (1-p)^g ((1-p) - g p ln p)."""
     missing = 1.0 - said
+    if gamma == 0.0:
+        return missing
     logs = np.log(np.maximum(said, np.finfo(float).tiny))
     return np.asarray(missing**gamma * (missing - gamma * said * logs))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from statistics import NormalDist
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from equipoise._arrays import Floats
 from equipoise.metrics.outcomes import divide
-from equipoise.metrics.ranking import rank_classes
+from equipoise.metrics.ranking import RankedClass, rank_classes
 from equipoise.scores import Scores
 from equipoise.scores.record import logit
 
@@ -47,12 +48,15 @@ class ClassStatistics:
     auc_high: Floats
 
 
-def class_statistics(scores: Scores, thresholds: Any = None) -> ClassStatistics:
+def class_statistics(
+    scores: Scores, thresholds: Any = None, *, ranked: Sequence[RankedClass] | None = None
+) -> ClassStatistics:
     """Return prevalence, predicted-positive rates, spread and AUC with its interval for each class.
 
     Args:
         scores: labels and values; for exclusive classes each class is taken against the rest.
         thresholds: probabilities at or above which a class is predicted, shape (classes,), as in a decision rule.
+        ranked: the classes sorted by `Scores.ranking_table`, where that is done already.
 
     Example:
         >>> scores = Scores(labels=[0, 0, 1], values=[-2.0, -1.0, 1.0], kind="logits", ids=list("abc"),
@@ -66,7 +70,8 @@ def class_statistics(scores: Scores, thresholds: Any = None) -> ClassStatistics:
     odds = scores.value_table() if scores.kind == "logits" and not scores.exclusive else _bounded_logit(probabilities)
     counts, hits = known.sum(axis=0), positive.sum(axis=0)
     means = [divide((odds * mask).sum(axis=0), mask.sum(axis=0)) for mask in (positive, known & ~positive)]
-    auc = np.array([one.auc() for one in rank_classes(truth, scores.ranking_table())])
+    ranked = rank_classes(truth, scores.ranking_table()) if ranked is None else ranked
+    auc = np.array([one.auc() for one in ranked])
     low, high = auc_interval(auc, hits, counts - hits)
     rate = np.full(len(scores.classes), np.nan)
     if thresholds is not None:
@@ -117,7 +122,7 @@ def auc_interval(auc: Any, positives: Any, negatives: Any, *, level: Any = 0.95)
 
     far = np.stack([np.zeros(area.shape), np.ones(area.shape)])  # both ends are found together
     near = np.stack([area, area])
-    for _ in range(50):
+    for _ in range(40):  # to 1e-12
         half = (far + near) / 2
         beyond = outside(half)
         far, near = np.where(beyond, half, far), np.where(beyond, near, half)

@@ -170,7 +170,7 @@ def diagnose_events(events: Iterable[Mapping[str, Any]]) -> Diagnosis:
 
 def _stands(one: Found, kept: set[tuple[str, str | None]], collapse: bool) -> bool:
     """Whether something seen in training is still so: the course of it is, how a class stood may have passed."""
-    if one.last.kind not in STANDING:
+    if one.last.kind not in STANDING or any(seen.evidence.get("stopped") for seen in one.seen):
         return True
     return collapse if one.last.class_name is None and one.last.subject not in kept else one.last.subject in kept
 

@@ -77,7 +77,8 @@ def collapse_finding(kind: str, recipe: Recipe, member: int, epoch: int, areas: 
     best = int(np.nanargmax(areas.auc)) if not np.isnan(areas.auc).all() else None
     what = "every row gets the same scores" if kind == "constant" else "no class is told from the rest"
     figures = "" if best is None or kind == "constant" else f" (the best has {areas.words(best)})"
-    stopped = " Training was stopped (training.on_collapse: stop)." if recipe.training.on_collapse == "stop" else ""
+    stop = recipe.training.on_collapse == "stop"
+    stopped = " Training was stopped (training.on_collapse: stop)." if stop else ""
     return Finding(
         kind=kind,
         class_name=None,
@@ -86,7 +87,7 @@ def collapse_finding(kind: str, recipe: Recipe, member: int, epoch: int, areas: 
         severity="collapse",
         sentence=f"For {epochs} epochs in a row {what}{figures}.{stopped}",
         remedy=said,
-        evidence={"epochs": epochs} | ({} if best is None else areas.figures(best)),
+        evidence={"epochs": epochs, "stopped": stop} | ({} if best is None else areas.figures(best)),
         settings=settings,
     )
 

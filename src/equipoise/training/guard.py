@@ -19,12 +19,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise.decision import fit_threshold, higher_is_better
+from equipoise.decision import higher_is_better
+from equipoise.decision.objectives import Objective
+from equipoise.decision.thresholds import best_threshold
 from equipoise.evidence.finding import Finding
-from equipoise.metrics import ClassStatistics, class_statistics
+from equipoise.metrics import ClassStatistics, RankedClass, class_statistics, rank_classes
 from equipoise.metrics.figures import entry_losses
 from equipoise.metrics.outcomes import divide
 from equipoise.scores import Scores
+from equipoise.scores.record import sigmoid
 from equipoise.training import _standing
 from equipoise.training._course import fallen, still_rising
 from equipoise.training._sentences import (
@@ -151,8 +154,10 @@ class Guard:
             training_loss: the mean loss of the epoch.
             gradient: share of the gradient from positives, (classes,); only stored.
         """
-        thresholds = _thresholds(scores)
-        seen = class_statistics(scores, None if scores.exclusive else np.nan_to_num(thresholds, nan=np.inf))
+        ranked = rank_classes(scores.table(), scores.ranking_table())  # once, for the areas and the thresholds
+        thresholds = _thresholds(scores, ranked)
+        cuts = None if scores.exclusive else np.nan_to_num(thresholds, nan=np.inf)
+        seen = class_statistics(scores, cuts, ranked=ranked)
         if self._cases is None:  # the rows are the same in every epoch
             self._cases = independent_cases(scores.table(), scores.groups)
         areas = Areas.of(seen.auc, *self._cases)
@@ -288,14 +293,24 @@ class Guard:
         self._course, self._collapse = [list(one) for one in state["course"]], list(state["collapse"])
 
 
-def _thresholds(scores: Scores) -> Floats:
-    truth, probabilities = scores.table(), scores.probability_table()
-    found = np.full(truth.shape[1], np.nan)
-    for number in range(truth.shape[1]):
-        known = truth[:, number]
-        if not scores.exclusive and (known == 1).any() and (known == 0).any():
-            found[number] = fit_threshold(known, probabilities[:, number], maximize="f1").threshold
+def _thresholds(scores: Scores, ranked: Sequence[RankedClass]) -> Floats:
+    """Return the probability at which F1 is best for each class; NaN without positives, and for exclusive classes."""
+    found = np.full(len(ranked), np.nan)
+    if scores.exclusive:
+        return found
+    for number, one in enumerate(ranked):
+        if not one.positives * one.negatives > 0:
+            continue
+        if scores.kind == "logits":
+            below = np.where(np.isfinite(one.below), sigmoid(one.below), one.below)
+            found[number] = _best_cut(dataclasses.replace(one, values=sigmoid(one.values), below=below))
+        else:
+            found[number] = _best_cut(one)
     return found
+
+
+def _best_cut(ranked: RankedClass) -> float:
+    return best_threshold(ranked, Objective("f1")).threshold
 
 
 def row_losses(scores: Scores) -> Floats:
