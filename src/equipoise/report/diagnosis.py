@@ -21,9 +21,11 @@ class Found:
 
     Attributes:
         seen: the findings, in order; the last has the latest evidence.
+        members: how many members the run has.
     """
 
     seen: tuple[Finding, ...]
+    members: int = 1
 
     @property
     def last(self) -> Finding:
@@ -43,9 +45,9 @@ class Found:
     def where(self) -> str:
         """Say where it was seen: member and epoch (both from 1), and whether in the kept models."""
         told = [one for one in self.seen if one.epoch is not None]
-        several = len({one.member for one in told}) > 1
         places = [
-            f"{f'member {(one.member or 0) + 1}, ' if several else ''}epoch {one.epoch}" for one in told[:_FEW_PLACES]
+            f"{f'member {(one.member or 0) + 1}, ' if self.members > 1 else ''}epoch {one.epoch}"
+            for one in told[:_FEW_PLACES]
         ]
         if len(told) > _FEW_PLACES:
             places.append(f"{len(told) - _FEW_PLACES} more members")
@@ -156,12 +158,13 @@ def diagnose_events(events: Iterable[Mapping[str, Any]]) -> Diagnosis:
         together.setdefault(finding.subject, []).append(finding)
     kept = {finding.subject for finding in findings_of(ends)}
     collapse = any(finding.severity == "collapse" for finding in findings_of(ends))
-    everything = [Found(tuple(seen)) for seen in together.values()]
+    members = len({event.get("member", 0) for event in epochs})
+    everything = [Found(tuple(seen), members) for seen in together.values()]
     passed = [one for one in everything if ends and not _stands(one, kept, collapse)]
     return Diagnosis(
         found=tuple(sorted((one for one in everything if one not in passed), key=_order)),
         passed=tuple(passed),
-        members=len({event.get("member", 0) for event in epochs}),
+        members=members,
         epochs=len(epochs),
         classes=max((len(event["auc"]) for event in epochs if isinstance(event.get("auc"), list)), default=0),
         judged=bool(ends),
