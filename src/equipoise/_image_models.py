@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+PRETRAINED = ("none", "imagenet")  # words of model.pretrained; anything else is a path
 TABLE_MODELS = ("tabm", "mlp", "linear")
 ATTENTIONS = ("mhsa", "performer")
 IMAGE_MODELS = (

@@ -25,6 +25,7 @@ from equipoise.balance import (
     Ledger,
     LogitAdjustment,
     MarginCorrection,
+    RegressionCorrection,
     SmoothingCorrection,
     measured_weights,
 )
@@ -40,6 +41,7 @@ from equipoise.losses import (
     ldam_loss,
     logit_adjusted_loss,
     make_loss,
+    regression_loss,
     sigmoid_logit_adjusted_loss,
     squared_distance_loss,
 )
@@ -259,6 +261,44 @@ def test_squared_distance_is_least_at_the_true_probabilities(data, classes, shar
     np.testing.assert_allclose(shares(many(classes, weight=weight).to_natural(best[None])[0]), eta, atol=1e-5)
 
 
+@few
+@given(data=st.data(), classes=st.integers(2, 5))
+def test_regression_is_least_at_the_mean_grade_of_the_weighted_rows(data, classes):
+    eta, weight, _ = drawn(data, classes)
+    best = softmax_best(regression_loss, eta, 1, class_weight=torch.from_numpy(weight))
+    seen = eta * weight / (eta @ weight)
+    assert best[0] == pytest.approx(seen @ np.arange(classes), abs=1e-6)
+    ledger = many(classes, RegressionCorrection(classes), weight=weight)
+    assert ledger.outputs == 1
+    assert ledger.starting_scores(np.log(seen)) == pytest.approx(best, abs=1e-6)
+
+
+@few
+@given(data=st.data(), classes=st.integers(2, 5), spread=st.floats(0.25, 5.0))
+def test_the_expected_grade_rises_with_the_output_of_a_regression(data, classes, spread):
+    """So a cut point of one is a cut point of the other, whatever offsets and weights are in force."""
+    _, weight, _ = drawn(data, classes)
+    offsets = np.array(data.draw(st.lists(st.floats(-3, 3), min_size=classes, max_size=classes)))
+    ledger = many(classes, RegressionCorrection(classes, spread, offsets), weight=weight)
+    scores = np.sort(np.random.default_rng(0).uniform(-0.5, classes - 0.5, 200))
+    log_p = ledger.to_natural(scores[:, None])
+    p = np.exp(log_p - log_p.max(axis=1, keepdims=True))
+    expected = (p @ np.arange(classes)) / p.sum(axis=1)
+    assert log_p.shape == (200, classes)
+    assert (np.diff(expected) > 0).all()
+
+
+@few
+@given(data=st.data(), classes=st.integers(2, 5), spread=st.floats(0.4, 3.0))
+def test_a_regression_whose_bell_is_right_returns_exactly(data, classes, spread):
+    """With no offsets, weights move the mean of a bell; the shift that is taken off gives back the unweighted one."""
+    _, weight, _ = drawn(data, classes)
+    score = data.draw(st.floats(0.0, classes - 1.0))
+    ledger = many(classes, RegressionCorrection(classes, spread), weight=weight)
+    seen = np.exp(-((score - np.arange(classes)) ** 2) / (2 * spread**2))
+    np.testing.assert_allclose(shares(ledger.to_natural(np.array([[score]]))[0]), shares(np.log(seen / weight)))
+
+
 # -- the entries as records ------------------------------------------------------------------------------------------
 
 ENTRIES = [
@@ -268,6 +308,8 @@ ENTRIES = [
     SmoothingCorrection(0.1),
     MarginCorrection(np.array([0.1, 0.5]), 1.0),
     CornCorrection(),
+    RegressionCorrection(2),
+    RegressionCorrection(2, 0.4, np.array([0.0, -1.5])),
     Deferred(FocalCorrection(2.0), 3),
     Deferred(LogitAdjustment(1.0, np.array([0.9, 0.1])), 3),
 ]
@@ -302,6 +344,13 @@ def test_a_deferred_correction_is_in_force_from_its_epoch_on():
         (lambda: LogitAdjustment(1.0, np.array([0.0, 1.0])), "`prior` of LogitAdjustment must be finite"),
         (lambda: MarginCorrection(np.array([-0.1])), "`margins` of MarginCorrection"),
         (lambda: SmoothingCorrection(1.0), "`smoothing` of SmoothingCorrection must be at most 0.99"),
+        (lambda: RegressionCorrection(1), "`grades` of RegressionCorrection must be at least 2"),
+        (lambda: RegressionCorrection(3, 0.0), "`spread` of RegressionCorrection must be at least 0.25"),
+        (lambda: RegressionCorrection(3, 1.0, np.zeros(2)), "must hold 3 numbers, one a grade"),
+        (
+            lambda: Ledger([RegressionCorrection(3)], classes=("a", "b"), kind="class_weight"),
+            "RegressionCorrection of Ledger has 3 values for 2 classes",
+        ),
         (lambda: Deferred(CornCorrection(), 0), "`from_epoch` of Deferred must be a whole number of at least 1"),
         (lambda: Ledger([CornCorrection()], classes=("a",), kind="pos_weight"), "CornCorrection is not for"),
         (
@@ -333,7 +382,7 @@ def test_every_loss_enters_a_ledger(entry):
         [] if correction is None else [correction], classes=NAMES[:3], kind=entry.weight_argument,
         prevalence=np.array([0.7, 0.2, 0.1]),
     )  # fmt: skip
-    assert ledger.outputs == 3 - entry.fewer_outputs
+    assert ledger.outputs == entry.outputs(3)
     natural = ledger.to_natural(np.array([[-3.0, 0.5, 2.0]])[:, : ledger.outputs])
     assert natural.shape == (1, 3)
     assert Ledger.from_dict(ledger.to_dict()).to_dict() == ledger.to_dict()

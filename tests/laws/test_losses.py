@@ -17,6 +17,7 @@ brief = settings(deadline=None, max_examples=20)
 each_loss = pytest.mark.parametrize("entry", LOSSES, ids=lambda entry: f"{entry.name}-{entry.weight_argument}")
 seeds = st.integers(0, 2**32 - 1)
 CLASSES = 4
+SLOPE_FAR_OFF = 128.0  # of squared error, from 64 grades on
 
 
 def sigmoid(entry: LossEntry) -> bool:
@@ -49,7 +50,7 @@ def arguments(entry: LossEntry) -> list[str]:
 
 
 def outputs(entry: LossEntry) -> int:
-    return CLASSES - entry.fewer_outputs
+    return entry.outputs(CLASSES)
 
 
 def drawn(entry: LossEntry, seed: int, *, rows: int = 12, unknown: float = 0.25) -> tuple[Tensor, Tensor, dict]:
@@ -250,7 +251,7 @@ def test_gradient_is_the_slope(entry, seed):
 def test_extreme_logits_in_single_precision(entry, size, gamma):
     """Finite everywhere; where the model is as wrong as can be, the gradient is the weight, not zero."""
     signs = torch.cartesian_prod(*[torch.tensor([-1.0, 0.0, 1.0])] * 2)
-    logits = (size * signs).contiguous()
+    logits = (size * signs).contiguous()[:, : outputs(entry)]
     given_: dict = neutral(entry) | {entry.weight_argument: torch.tensor([3.0])}
     given_ |= {name: gamma for name in entry.settings if name.startswith("gamma")}
     for target in (0.0, 1.0):
@@ -261,7 +262,9 @@ def test_extreme_logits_in_single_precision(entry, size, gamma):
         if sigmoid(entry):
             wrong = gradient[logits == (-size if target else size)].abs()
             weight = 3.0 if target else 1.0
-        elif entry.fewer_outputs:
+        elif outputs(entry) == 1:
+            wrong, weight = gradient[logits[:, 0] == (-size if target else size), 0].abs(), 3.0 * SLOPE_FAR_OFF
+        elif outputs(entry) < CLASSES:
             wrong, weight = gradient[logits[:, 0] == (-size if target else size), 0].abs(), 3.0
         else:
             margin = (logits[:, 1] - logits[:, 0]) * (1 if target else -1)
@@ -274,7 +277,7 @@ def test_extreme_logits_in_single_precision(entry, size, gamma):
 def test_half_precision_stays_finite_and_useful(entry, dtype):
     largest = torch.finfo(dtype).max
     row = torch.tensor([-largest, -200.0, -1.0, 0.0, 200.0, largest, torch.inf, -torch.inf], dtype=dtype)
-    logits = torch.stack([row, row.flip(0)], dim=1)
+    logits = torch.stack([row, row.flip(0)], dim=1)[:, : outputs(entry)]
     for target in (0.0, 1.0):
         labels = torch.full_like(logits if sigmoid(entry) else logits[:, 0], target)
         loss, gradient = with_gradient(
@@ -287,15 +290,15 @@ def test_half_precision_stays_finite_and_useful(entry, dtype):
         assert torch.isfinite(gradient).all()
         if sigmoid(entry):
             wrong = gradient[logits <= -200] if target else gradient[logits >= 200]
-        elif entry.fewer_outputs:
+        elif outputs(entry) < CLASSES:
             wrong = gradient[:, 0][logits[:, 0] <= -200 if target else logits[:, 0] >= 200]
         else:
             bounded = logits.float().clamp(-1e30, 1e30)
             wrong = gradient[bounded[:, int(target)] < bounded[:, 1 - int(target)] - 100][:, int(target)]
         assert wrong.numel() >= 2
-        torch.testing.assert_close(
-            wrong.float().abs(), torch.full(wrong.shape, (500.0 if target or not sigmoid(entry) else 1.0) / len(row))
-        )
+        weight = 500.0 if target or not sigmoid(entry) else 1.0
+        weight *= SLOPE_FAR_OFF if outputs(entry) == 1 else 1.0
+        torch.testing.assert_close(wrong.float().abs(), torch.full(wrong.shape, weight / len(row)))
 
 
 @each_loss
@@ -304,7 +307,7 @@ def test_every_setting_stays_finite_at_extremes(entry, dtype):
     """Also where the gradient is meant to vanish, as with the margin of asymmetric loss."""
     largest = min(torch.finfo(dtype).max, 1e30)
     row = torch.tensor([-largest, -1e4, -1.0, 0.0, 1e4, largest], dtype=dtype)
-    logits = torch.cartesian_prod(*[row] * outputs(entry))
+    logits = torch.cartesian_prod(*[row] * outputs(entry)).reshape(-1, outputs(entry))
     for seed in range(5):
         _, _, given_ = drawn(entry, seed)
         given_ = {name: value.float() if isinstance(value, Tensor) else value for name, value in given_.items()}
@@ -343,7 +346,10 @@ def test_weights_are_no_state_and_forward_changes_nothing(entry):
     assert first == second
     given_ |= {name: getattr(weighted, name) for name in ("margins",) if name in given_}
     torch.testing.assert_close(first, entry.function(logits, labels, **given_), rtol=1e-6, atol=0)
-    assert (entry.module(**needed).correction() is None) == (entry.name in {"bce", "cross_entropy", "squared_distance"})
+    table = np.eye(CLASSES)[np.arange(8) % CLASSES]
+    assert (entry.module(**needed).correction(table) is None) == (
+        entry.name in {"bce", "cross_entropy", "squared_distance"}
+    )
 
 
 @each_loss
@@ -352,11 +358,13 @@ def test_weights_are_no_state_and_forward_changes_nothing(entry):
 def test_better_scores_have_lower_loss(entry, seed):
     logits, labels, given_ = drawn(entry, seed, unknown=0.0)
     given_ |= {name: 0.0 for name in ("smoothing", "margin") if name in given_}  # these are content at some score
-    if entry.fewer_outputs:
-        one = (labels[:, None] > torch.arange(outputs(entry))).double()
+    if outputs(entry) == 1:
+        step = (labels[:, None] - logits) / 2
     else:
         one = labels if sigmoid(entry) else torch.nn.functional.one_hot(labels.long(), CLASSES)
-    step = (2 * one - 1).double() * 0.5
+        if outputs(entry) < CLASSES:
+            one = (labels[:, None] > torch.arange(outputs(entry))).double()
+        step = (2 * one - 1).double() * 0.5
     before = entry.function(logits, labels, reduction="none", **given_)
     after = entry.function(logits + step, labels, reduction="none", **given_)
     if entry.name != "squared_distance":  # nearer grades may be given up for the right one

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LinearRegression
+from sklearn.metrics import mean_squared_error
 from torch import Tensor
 
 from equipoise.balance import class_weights
@@ -24,6 +26,7 @@ from equipoise.losses import (
     distribution_balanced_loss,
     ldam_loss,
     logit_adjusted_loss,
+    regression_loss,
     sigmoid_logit_adjusted_loss,
     squared_distance_loss,
 )
@@ -170,6 +173,22 @@ def test_corn_is_the_loss_of_its_conditional_subsets(logits, index):
         p, beyond = grades[subset, k].sigmoid(), (index[subset] > k).double()
         theirs = theirs - (beyond * torch.log(p) + (1 - beyond) * torch.log(1 - p)).sum()
     agree(corn_loss(grades, index, reduction="sum"), theirs, logits)
+
+
+def test_regression_is_the_weighted_mean_squared_error(logits, index):
+    """By scikit-learn; its least-squares line through one feature, weighted, is where the gradient vanishes."""
+    weight = torch.linspace(0.5, 3.0, CLASSES, dtype=torch.float64)
+    expected, rows = logits[:, :1], weight[index].numpy()
+    mean = mean_squared_error(index.numpy(), expected.detach().numpy()[:, 0], sample_weight=rows)
+    ours = regression_loss(expected, index, class_weight=weight, normaliser=weight[index].sum())
+    torch.testing.assert_close(ours.detach(), torch.tensor(mean, dtype=torch.float64), rtol=1e-12, atol=0)
+    feature = logits.detach()[:, :1]
+    line = LinearRegression().fit(feature.numpy(), index.numpy(), sample_weight=rows)
+    values = torch.tensor([line.coef_[0], line.intercept_], dtype=torch.float64, requires_grad=True)
+    regression_loss(feature * values[0] + values[1], index, class_weight=weight).backward()
+    assert values.grad.abs().max() < 1e-12
+    theirs = weight[index] * (expected[:, 0] - index) ** 2
+    agree(regression_loss(expected, index, class_weight=weight, reduction="none"), theirs, logits)
 
 
 def test_squared_distance_is_the_squared_earth_movers_distance(logits, index):

@@ -65,6 +65,7 @@ def distance(world: dict[str, tuple[Path, np.ndarray]], task: str, out: Path, *o
         ("ordinal", ["loss.name=ldam", "balance.weights.scheme=balanced", "balance.schedule.from_epoch=10"]),
         ("ordinal", ["loss.name=squared_distance"]),
         ("ordinal", ["loss.name=corn", "balance.weights.scheme=sqrt"]),
+        ("ordinal", ["loss.name=regression", "balance.weights.scheme=sqrt"]),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from equipoise.balance._focal_correction import FocalCorrection
 from equipoise.balance._heuristics import HEURISTICS
+from equipoise.balance._regression import RegressionCorrection
 from equipoise.balance._schemes import CLASS_WEIGHT, POS_WEIGHT, SCHEMES
-from equipoise.balance._starting import step_log_odds
 from equipoise.balance.corrections import (
     AsymmetricCorrection,
     CornCorrection,
@@ -15,6 +15,7 @@ from equipoise.balance.corrections import (
     MarginCorrection,
     SmoothingCorrection,
     measured_weights,
+    step_log_odds,
 )
 from equipoise.balance.frontier import Frontier, FrontierPoint, frontier
 from equipoise.balance.gradient import GradientShares, gradient_shares
@@ -44,6 +45,7 @@ __all__ = [
     "MarginCorrection",
     "Preflight",
     "PreflightError",
+    "RegressionCorrection",
     "SamplingPlan",
     "SmoothingCorrection",
     "WeightsTable",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from equipoise.balance._preflight_text import percent
+from equipoise.balance._regression import RegressionCorrection
 from equipoise.balance._words import counted, each, one_in
 from equipoise.balance.corrections import Deferred, LossCorrection
 from equipoise.balance.plan import SamplingPlan
@@ -132,6 +133,8 @@ def _exactness(entry: Any) -> str:
         if entry.stabilised is not None and quality < 1.0 - 1e-9:
             return f"exact but for {percent(1.0 - quality)} of the labels"
         return "exact" if quality >= 1.0 - 1e-9 else f"approximate: explains {percent(quality)}"
+    if isinstance(entry, RegressionCorrection) and entry.offsets is not None:
+        return "approximate, measured"
     said = " ".join(entry.sentences()) if isinstance(entry, LossCorrection) else ""
     return "approximate" if "approximate" in said else "exact"
 

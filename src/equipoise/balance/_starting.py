@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from equipoise._arrays import ClassFloats, Floats, TableFloats
+from equipoise._arrays import ClassFloats, TableFloats
 from equipoise.balance._schemes import CLASS_WEIGHT, POS_WEIGHT
 from equipoise.balance.corrections import Bending, log_softmax
 
@@ -52,20 +52,3 @@ def _bent_softmax(entry: Bending, log_odds: ClassFloats) -> ClassFloats:
         else:
             step /= 2
     return np.asarray(scores[0])
-
-
-def step_log_odds(log_p: ClassFloats) -> Floats:
-    """Return the log-odds of going beyond each grade for those that reached it: what `CornCorrection.unbend` undoes.
-
-    Args:
-        log_p: (grades,) log-probabilities, up to a constant.
-
-    Returns:
-        (grades - 1,) log-odds.
-
-    Example:
-        >>> step_log_odds(np.log([0.5, 0.25, 0.25]))
-        array([0., 0.])
-    """
-    beyond = np.logaddexp.accumulate(log_p[::-1])[::-1][1:]
-    return np.asarray(beyond - log_p[:-1])

@@ -34,6 +34,14 @@ class Bending(Protocol):
     def unbend(self, scores: TableFloats, kind: str) -> TableFloats: ...  # noqa: D102
 
 
+@runtime_checkable
+class Reshaping(Protocol):
+    """A correction of a loss whose outputs are not one a class."""
+
+    def outputs_for(self, classes: int) -> int: ...  # noqa: D102
+    def starting_scores(self, log_p: ClassFloats) -> Floats: ...  # noqa: D102
+
+
 @dataclass(frozen=True, eq=False)
 class LossCorrection:
     """Abstract. What the entries of losses share: their kind of outputs, and how they are stored."""
@@ -331,6 +339,14 @@ class CornCorrection(LossCorrection):
 
     kind = CLASS_WEIGHT
 
+    def outputs_for(self, classes: int) -> int:
+        """Return how many steps there are between the grades."""
+        return classes - 1
+
+    def starting_scores(self, log_p: ClassFloats) -> Floats:
+        """Return the log-odds of each step under a prior, (classes - 1,)."""
+        return step_log_odds(log_p)
+
     def unbend(self, scores: TableFloats, kind: str) -> Floats:
         """Return log-probabilities of all grades."""
         del kind
@@ -418,6 +434,23 @@ def _unsmoothed(log_p: TableFloats, smoothing: float, classes: int) -> TableFloa
     share = np.exp(kept) - smoothing / classes
     inside = np.log(np.maximum(share, np.finfo(float).tiny)) - np.log1p(-smoothing)
     return np.asarray(np.where(log_p < lowest, np.log(_NEGLIGIBLE) + log_p - lowest, inside))
+
+
+def step_log_odds(log_p: ClassFloats) -> Floats:
+    """Return the log-odds of going beyond each grade for those that reached it: what `CornCorrection.unbend` undoes.
+
+    Args:
+        log_p: (grades,) log-probabilities, up to a constant.
+
+    Returns:
+        (grades - 1,) log-odds.
+
+    Example:
+        >>> step_log_odds(np.log([0.5, 0.25, 0.25]))
+        array([0., 0.])
+    """
+    beyond = np.logaddexp.accumulate(log_p[::-1])[::-1][1:]
+    return np.asarray(beyond - log_p[:-1])
 
 
 def log_softmax(scores: TableFloats) -> TableFloats:

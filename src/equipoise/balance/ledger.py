@@ -12,8 +12,9 @@ from equipoise._arrays import ClassFloats, Floats, RowOrTableFloats
 from equipoise._checks import ArgumentError, DataError, check_one_of, listed, nearest
 from equipoise.balance._focal_correction import FocalCorrection
 from equipoise.balance._plan_text import hardly_drawn, stabilising_sentence
+from equipoise.balance._regression import RegressionCorrection
 from equipoise.balance._schemes import KIND_OF_TASK, KINDS, POS_WEIGHT
-from equipoise.balance._starting import bent, step_log_odds
+from equipoise.balance._starting import bent
 from equipoise.balance._words import counted, one_in
 from equipoise.balance.corrections import (
     AsymmetricCorrection,
@@ -24,6 +25,7 @@ from equipoise.balance.corrections import (
     LogitAdjustment,
     LossCorrection,
     MarginCorrection,
+    Reshaping,
     SmoothingCorrection,
 )
 from equipoise.balance.plan import SamplingPlan
@@ -146,14 +148,19 @@ class Ledger:
         return next((float(entry.gamma) for entry in self.in_force if isinstance(entry, FocalCorrection)), 0.0)
 
     @property
-    def stepwise(self) -> bool:
-        """Whether the outputs are steps from grade to grade, as `CornCorrection` has it, one fewer than classes."""
-        return any(isinstance(entry, CornCorrection) for entry in self.in_force)
+    def _reshaping(self) -> Reshaping | None:
+        return next((entry for entry in self.in_force if isinstance(entry, Reshaping)), None)
+
+    @property
+    def one_a_class(self) -> bool:
+        """Whether each output is the score of a class; not of `CornCorrection` and `RegressionCorrection`."""
+        return self._reshaping is None
 
     @property
     def outputs(self) -> int:
-        """How many outputs a model has: one a class, or one a step."""
-        return len(self.classes) - 1 if self.stepwise else len(self.classes)
+        """How many outputs a model has: one a class, one a step between grades, or one in all."""
+        entry = self._reshaping
+        return len(self.classes) if entry is None else entry.outputs_for(len(self.classes))
 
     @property
     def log_odds_shift(self) -> ClassFloats:
@@ -178,10 +185,10 @@ class Ledger:
     def to_natural(self, logits: RowOrTableFloats) -> Floats:
         """Return the scores at natural prevalence, finite for finite scores of any size.
 
-        They have the shape of the scores, but one column more for `CornCorrection`.
+        They have one column a class: the shape of the scores, unless these are not `one_a_class`.
 
         Args:
-            logits: trained scores, (rows,) for a binary task, else (rows, classes). Sigmoid scores come back as
+            logits: trained scores, (rows,) for a binary task, else (rows, outputs). Sigmoid scores come back as
                 log-odds; softmax scores as log-probabilities up to a constant of the row.
 
         Raises:
@@ -202,8 +209,8 @@ class Ledger:
 
     def starting_scores(self, log_odds: ClassFloats) -> Floats:
         """Return the scores at which a model under this loss says the given log-odds, shifts included: a first bias."""
-        if self.stepwise:
-            return step_log_odds(log_odds)
+        if (reshaping := self._reshaping) is not None:
+            return reshaping.starting_scores(log_odds)
         for entry in self.in_force:
             if isinstance(entry, Bending):
                 return bent(entry, log_odds, self.kind)
@@ -398,6 +405,7 @@ CORRECTIONS: dict[str, Any] = {
     "distribution_balanced": DistributionBalancedCorrection,
     "label_smoothing": SmoothingCorrection,
     "corn": CornCorrection,
+    "regression": RegressionCorrection,
 }
 
 

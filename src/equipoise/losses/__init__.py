@@ -21,6 +21,7 @@ from equipoise.losses._distribution_balanced import DistributionBalanced, distri
 from equipoise.losses._focal import SigmoidFocal, SoftmaxFocal
 from equipoise.losses._margin import LDAM, ldam_loss
 from equipoise.losses._ordinal import Corn, SquaredDistance, corn_loss, squared_distance_loss
+from equipoise.losses._regression import Regression, regression_loss
 from equipoise.losses.functional import (
     binary_cross_entropy_loss,
     cross_entropy_loss,
@@ -42,6 +43,7 @@ __all__ = [
     "DistributionBalanced",
     "LogitAdjusted",
     "LossEntry",
+    "Regression",
     "SigmoidFocal",
     "SigmoidLogitAdjusted",
     "SoftmaxFocal",
@@ -56,6 +58,7 @@ __all__ = [
     "ldam_loss",
     "logit_adjusted_loss",
     "make_loss",
+    "regression_loss",
     "settings_of",
     "sigmoid_focal_loss",
     "sigmoid_logit_adjusted_loss",

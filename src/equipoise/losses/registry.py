@@ -27,6 +27,7 @@ from equipoise.losses._distribution_balanced import DistributionBalanced, distri
 from equipoise.losses._focal import Alpha, SigmoidFocal, SoftmaxFocal
 from equipoise.losses._margin import LDAM, ldam_loss
 from equipoise.losses._ordinal import Corn, SquaredDistance, corn_loss, squared_distance_loss
+from equipoise.losses._regression import Regression, regression_loss
 from equipoise.losses.functional import (
     binary_cross_entropy_loss,
     cross_entropy_loss,
@@ -36,6 +37,10 @@ from equipoise.losses.functional import (
 
 _SIGMOID = ("binary", "multilabel")
 _SOFTMAX = EXCLUSIVE_TASKS
+
+
+def _one_a_class(classes: int) -> int:
+    return classes
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class LossEntry:
         settings: arguments of the module besides weights and those that all have.
         neutral: settings of the function under which it is (binary) cross-entropy; None where there are none.
         needs_prevalence: whether the module must know how common the classes are.
-        fewer_outputs: how many outputs fewer than classes the model has.
+        outputs: how many outputs the model has, from how many classes there are.
     """
 
     name: str
@@ -62,7 +67,7 @@ class LossEntry:
     settings: tuple[str, ...] = ()
     neutral: Mapping[str, Any] | None = None
     needs_prevalence: bool = False
-    fewer_outputs: int = 0
+    outputs: Callable[[int], int] = _one_a_class
 
     @property
     def weight_argument(self) -> str:
@@ -99,7 +104,8 @@ LOSSES: tuple[LossEntry, ...] = (
         "squared_distance", ("ordinal",), squared_distance_loss, SquaredDistance, ("cross_entropy",),
         {"cross_entropy": 1.0},
     ),
-    LossEntry("corn", ("ordinal",), corn_loss, Corn, fewer_outputs=1),
+    LossEntry("corn", ("ordinal",), corn_loss, Corn, outputs=lambda classes: classes - 1),
+    LossEntry("regression", ("ordinal",), regression_loss, Regression, outputs=lambda classes: 1),
 )  # fmt: skip
 
 

@@ -25,6 +25,7 @@ TASKS_OF: dict[str, tuple[str, ...]] = {
     "bce": _EACH, "cross_entropy": _ONE, "focal": (*_EACH, *_ONE), "asymmetric": _EACH,
     "logit_adjusted": (*_EACH, *_ONE), "balanced_softmax": _ONE, "ldam": _ONE, "distribution_balanced": _EACH,
     "squared_distance": ("ordinal",), "corn": ("ordinal",),
+    "regression": ("ordinal",),
 }  # fmt: skip
 _SAID: dict[tuple[str, ...], str] = {_EACH: ": it takes a pos_weight", _ONE: ": it takes one class of many"}
 LOSSES_OF = {

@@ -11,12 +11,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from equipoise._checks import ArgumentError, listed, nearest
-from equipoise._image_models import IMAGE_MODELS, TABLE_MODELS, is_image_model
+from equipoise._image_models import IMAGE_MODELS, PRETRAINED, TABLE_MODELS, is_image_model
 from equipoise._yaml import yaml_text
 from equipoise.decision.objectives import parse_objective
 from equipoise.recipe._agreement import disagreements, obstacles
-
-PRETRAINED = ("none", "imagenet")
 
 
 def _number(value: Any) -> Any:
@@ -218,7 +216,7 @@ class LossSettings(_Settings):
 
     name: Literal[
         "auto", "bce", "cross_entropy", "focal", "asymmetric", "logit_adjusted", "balanced_softmax", "ldam",
-        "distribution_balanced", "squared_distance", "corn",
+        "distribution_balanced", "squared_distance", "corn", "regression",
     ] = "auto"  # fmt: skip
     gamma: _NotNegative = 2.0  # focal, distribution_balanced
     alpha: _Alpha = None  # focal
@@ -256,9 +254,8 @@ class ModelSettings(_Settings):
     features: _Count | None = None  # random features of a Performer
     attention_dropout: _BelowOne | None = None
     drop_path: _BelowOne | None = None  # share of the backbone's residual branches skipped in training
-    pretrained: _WeightsName = (
-        "none"  # image models: none, imagenet (loads them from the network), or a file of weights
-    )
+    # Image models: none, imagenet (from the network), a file of weights, or a finished run of the same model.
+    pretrained: _WeightsName = "none"
     initial_bias: Literal["prevalence", "zero"] = "prevalence"
 
     @field_validator("name")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 FEW = 10  # positives below which a figure of a class says next to nothing
 _MANY_CLASSES = 5
-_PLAIN_LOSSES = ("auto", "bce", "cross_entropy", "squared_distance", "corn")
+_PLAIN_LOSSES = ("auto", "bce", "cross_entropy", "squared_distance", "corn", "regression")
 
 
 def headline(view: RunView) -> str:

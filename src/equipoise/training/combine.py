@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._tasks import is_exclusive
-from equipoise.balance import Deferred, Ledger, SamplingPlan
+from equipoise.balance import Deferred, Ledger, RegressionCorrection, SamplingPlan
 from equipoise.scores import Scores
 
 if TYPE_CHECKING:
@@ -38,42 +38,63 @@ def natural_logits(ledger: Ledger, task: str, members: Sequence[Floats]) -> Floa
     return mean_of_members(natural, exclusive=exclusive)
 
 
-def measured_ledger(ledger: Ledger, members: Sequence[Floats], known: Sequence[NDArray[np.bool_]]) -> Ledger:
-    r"""Return the ledger with the shift of its sampling plan measured on what the members say.
+def measured_ledger(ledger: Ledger, members: Sequence[Floats], truth: Sequence[NDArray[Any]]) -> Ledger:
+    r"""Return the ledger with what cannot be known beforehand measured on what the members say of natural rows.
 
-    For multilabel rows no constant that a plan can know undoes drawing by it: a row that is drawn for one label brings
-    its others. So the shift s of each class is taken such that the mean probability is the natural prevalence,
+    - Drawing of multilabel rows: no constant that a plan can know undoes it, as a row that is drawn for one label
+      brings its others. The shift s of each class is taken such that the mean probability is the natural prevalence,
 
-        mean over members, submodels and rows of sigmoid(z - s) = prevalence,
+          mean over members, submodels and rows of sigmoid(z - s) = prevalence,
 
-    with z the scores up to that shift. Only the prevalence of the rows that were learned from is used, no label of the
-    rows that are scored. Other ledgers are returned as they are: theirs is exact, that of a stabilised plan included.
+      with z the scores up to that shift. Only the prevalence of the rows that were learned from is used, no label of
+      the rows that are scored. The shift of a stabilised plan is exact, and stays.
+    - Regression: the spread of grades about its one output, and their shares, see `RegressionCorrection.measured`.
+
+    Other ledgers are returned as they are: theirs is exact.
 
     Args:
         ledger: the corrections that all members were trained under.
-        members: raw logits of each, (submodels, rows, classes), of natural rows that it did not learn.
-        known: (rows, classes) of each, where the label is known: the prevalence is that of known labels.
+        members: raw logits of each, (submodels, rows, outputs), of natural rows that it did not learn.
+        truth: labels of these rows, (rows, classes) of 0, 1 and NaN where unknown: the prevalence is that of known
+            labels.
 
     References:
         Saerens, Latinne & Decaestecker, Neural Computation 14 (2002), section 2, the other way round: there the prior
         is unknown and the shift follows from it.
     """
+    entry = next((entry for entry in ledger.in_force if isinstance(entry, RegressionCorrection)), None)
+    if entry is not None and ledger.prevalence is not None:
+        scores = np.concatenate([logits[..., 0].ravel() for logits in members])
+        grades = [
+            np.tile(table @ np.arange(table.shape[1]), len(one)) for one, table in zip(members, truth, strict=True)
+        ]
+        fitted = entry.measured(scores, np.concatenate(grades), ledger.prevalence, ledger.log_odds_shift)
+        return _exchanged(ledger, entry, fitted)
     plan = next((entry for entry in ledger.in_force if isinstance(entry, SamplingPlan)), None)
     if plan is None or plan.task != "multilabel" or ledger.prevalence is None or plan.stabilised is not None:
         return ledger
+    return _exchanged(ledger, plan, _measured_plan(plan, ledger, members, truth))
+
+
+def _measured_plan(
+    plan: SamplingPlan, ledger: Ledger, members: Sequence[Floats], truth: Sequence[NDArray[Any]]
+) -> SamplingPlan:
+    assert ledger.prevalence is not None
     scores = [np.asarray(ledger.to_natural(one)) for logits in members for one in logits]
-    masks = [mask for logits, mask in zip(members, known, strict=True) for _ in logits]
+    masks = [~np.isnan(table) for logits, table in zip(members, truth, strict=True) for _ in logits]
     left = np.zeros(len(plan.classes))
     for place, share in enumerate(ledger.prevalence):
         column = np.concatenate([score[mask[:, place], place] for score, mask in zip(scores, masks, strict=True)])
         if 0.0 < share < 1.0 and len(column):
             left[place] = matching_shift(column, float(share))
-    moved = plan.with_shift(plan.log_odds_shift + left)
+    return plan.with_shift(plan.log_odds_shift + left)
 
+
+def _exchanged(ledger: Ledger, old: Any, new: Any) -> Ledger:
     def with_it(entry: Any) -> Any:
         if isinstance(entry, Deferred):
             return dataclasses.replace(entry, correction=with_it(entry.correction))
-        return moved if entry is plan else entry
+        return new if entry is old else entry
 
     return dataclasses.replace(ledger, corrections=tuple(map(with_it, ledger.corrections)), census=None)
 

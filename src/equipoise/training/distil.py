@@ -243,19 +243,22 @@ def check_teachers(folders: Sequence[str], labels: Labels, split: Split) -> None
     Raises:
         RunError: one did, or is no finished run; the message names rows.
     """
-    held = _ids(labels.ids, split.roles != "train")
     for folder in folders:
         run = Run.open(folder)
         run.require_done()
-        theirs = read_split(run.file("split.csv"))
-        learned = _ids(theirs.ids, theirs.roles == "train")
-        both = sorted(held & learned)
+        both = rows_learned_from(run, labels, split)
         if both:
             raise RunError(
                 f"The teacher {folder} learned from {len(both):,} rows that the student is watched or judged on, such "
                 f"as {listed(both, limit=3)}: every figure would be too good. Train both with one split (split.seed, "
                 "split.file)."
             )
+
+
+def rows_learned_from(run: Run, labels: Labels, split: Split) -> list[str]:
+    """Return the ids of rows outside the train role that a finished run learned from, sorted."""
+    theirs = read_split(run.file("split.csv"))
+    return sorted(_ids(labels.ids, split.roles != "train") & _ids(theirs.ids, theirs.roles == "train"))
 
 
 def _ids(ids: NDArray[Any], chosen: NDArray[np.bool_]) -> set[str]:

@@ -27,6 +27,7 @@ from equipoise.data import (
 )
 from equipoise.labels import Labels, Split, read_table
 from equipoise.models import make_image_model
+from equipoise.training._warm_start import check_start, run_of_weights, start_from
 from equipoise.training.inputs import FittedInputs, Index, Inputs, ModelRequest, label_tensor
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 AUTO_CACHE = Path("runs") / "image-cache"
 _VERSION = 1
-_NAMED = 3  # pairs of identical pictures that are named
+_NAMED = 10  # pairs of identical pictures that are named
 
 
 @final
@@ -84,8 +85,11 @@ class ImageInputs(Inputs):
         told = [f"{len(self.files):,} images, {size}, {varied}. Once for each: {self.steps.describe()}"]
         if self.labels.groups is None:
             told.append(
-                "Nobody said which images are of one patient, so a patient's images may be in two roles and every "
-                "figure too good. Name the column with data.groups."
+                "Warning: images are taken as independent of one another (data.groups: none). If a patient has several "
+                "of them, they may be in two roles and every figure too good. Name the column of patients: data.groups."
+                if self.labels.groups_known
+                else "Warning: nobody said which images are of one patient, so a patient's images may be in two roles "
+                "and every figure too good. Name the column with data.groups."
             )
         return told
 
@@ -145,6 +149,8 @@ class FittedImages(FittedInputs):
 
     def make_model(self, recipe: Recipe, request: ModelRequest) -> ImageModel:
         """Return a model of images."""
+        pretrained = recipe.model.pretrained
+        run = run_of_weights(pretrained)
         model: ImageModel = make_image_model(
             recipe.model.name,
             channels=recipe.images.channel_count,
@@ -153,9 +159,11 @@ class FittedImages(FittedInputs):
             seed=request.seed,
             prior=request.prior,
             initial_bias=recipe.model.initial_bias,
-            pretrained=recipe.model.pretrained,
+            pretrained="none" if run is not None else pretrained,
             **recipe.model.settings,
         )
+        if run is not None:
+            start_from(model, run)
         return model
 
     def to_dict(self) -> dict[str, Any]:
@@ -174,10 +182,14 @@ def read_image_inputs(recipe: Recipe, labels: Labels, split: Split) -> ImageInpu
 
     Raises:
         DataError: the column of images is missing, or an image is; the message has the row.
-        ArgumentError: the steps cannot be.
+        ArgumentError: the steps cannot be, or the run of `model.pretrained` has other classes.
+        RunError: the run of `model.pretrained` is not finished, or learned from rows that are judged on now.
     """
     assert recipe.data.table is not None  # require_runnable has seen to it
     assert recipe.data.images is not None
+    run = run_of_weights(recipe.model.pretrained)
+    if run is not None:
+        check_start(run, labels, split)
     files = _files(Path(recipe.data.images), Path(recipe.data.table), recipe.data.image, labels)
     return ImageInputs(
         labels,

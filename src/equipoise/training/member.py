@@ -97,7 +97,7 @@ class MemberTraining:
         self._scores: Scores | None = None
         self._gradient: NDArray[np.float64] | None = None
         self._watched = prepared.labels.select(self.rows.validation)
-        self._known = ~np.isnan(self._watched.table())
+        self._truth = self._watched.table()
         self.guard = Guard(prepared.labels.classes, prepared.recipe, member=number)
         self._shown = {one.subject for one in findings_of(run.events())} if run is not None else set()
 
@@ -202,7 +202,7 @@ class MemberTraining:
         ledger = self.prepared.starting_ledger
         request = ModelRequest(
             outputs=ledger.outputs,
-            multiclass=self.prepared.exclusive and not ledger.stepwise,
+            multiclass=self.prepared.exclusive and ledger.one_a_class,
             prior=ledger.starting_scores(self.prepared.prior),
             seed=self.seed,
             train=self.rows.train,
@@ -212,7 +212,7 @@ class MemberTraining:
     # -- watching --------------------------------------------------------------------------------------------------
 
     def _judge(self, logits: Logits, epoch: int) -> float:
-        ledger = measured_ledger(self.prepared.ledger.at_epoch(epoch), [logits], [self._known])
+        ledger = measured_ledger(self.prepared.ledger.at_epoch(epoch), [logits], [self._truth])
         values = natural_logits(ledger, self.prepared.labels.task, [logits])
         self._scores = make_scores(self.prepared, self.rows.validation, values, role="validation")
         self._gradient = positive_gradient(logits, self._watched, *self.prepared.loss_at(epoch))

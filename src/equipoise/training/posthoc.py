@@ -118,11 +118,8 @@ def tau_normalise(
     run = _finished(run)
     Run.require_free(out, overwrite=overwrite)
     prepared = _prepare_as(run, read_recipe(run.file("recipe.yaml")))
-    if not prepared.exclusive or prepared.ledger.stepwise:
-        raise ArgumentError(
-            f"tau_normalise works on one score a class, of which the largest wins; the task of {run.path} is "
-            f"{prepared.labels.task}. A threshold a class, fitted on validation, does the same there."
-        )
+    if not prepared.exclusive or not prepared.ledger.one_a_class:
+        raise ArgumentError(_without_rivals(run, prepared))
     members, objective = load_members(run), _OBJECTIVES.get(prepared.recipe.decision.maximize, "macro_f1")
     if tau == "validation":
         worth = {value: _worth(_validation(prepared, members, value), objective) for value in TAUS}
@@ -167,6 +164,21 @@ def normalised_weights(weights: Mapping[str, Tensor], tau: float) -> dict[str, T
     return scaled
 
 
+def _without_rivals(run: Run, prepared: Prepared) -> str:
+    """Say why the outputs of a run cannot be tau-normalised."""
+    said = "tau_normalise works on one score a class, of which the largest wins; "
+    if not prepared.exclusive:
+        return (
+            f"{said}the task of {run.path} is {prepared.labels.task}. A threshold a class, fitted on validation, does "
+            "the same there."
+        )
+    outputs, loss = prepared.ledger.outputs, prepared.recipe.loss.name
+    return (
+        f"{said}{run.path} was trained with the loss {loss}, whose {outputs} output{'s are' if outputs > 1 else ' is'} "
+        "no such score. Cut points, fitted on validation, do the same there."
+    )
+
+
 def _finished(run: Run | str | Path) -> Run:
     run = run if isinstance(run, Run) else Run.open(run)
     run.require_done()
@@ -203,8 +215,8 @@ def _scaled_member(prepared: Prepared, number: int, model: Model, inputs: Mappin
 def _validation(prepared: Prepared, members: Sequence[tuple[Model, Mapping[str, Any]]], tau: float) -> Scores:
     rows = np.concatenate([member.validation for member in prepared.members])
     logits = [_scaled_member(prepared, n, *member, tau=tau).validation for n, member in enumerate(members)]
-    known = [~np.isnan(prepared.labels.select(member.validation).table()) for member in prepared.members]
-    ledger = measured_ledger(prepared.ledger, logits, known)
+    truth = [prepared.labels.select(member.validation).table() for member in prepared.members]
+    ledger = measured_ledger(prepared.ledger, logits, truth)
     values = np.concatenate([natural_logits(ledger, prepared.labels.task, [one]) for one in logits])
     return make_scores(prepared, rows, values, role="validation")
 

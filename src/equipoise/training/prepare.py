@@ -184,7 +184,8 @@ class Prepared:
         """(classes,) what a new model says, features apart; None where `model.initial_bias` is zero."""
         if self.recipe.model.initial_bias == "zero":
             return None
-        scores = self.prior if self.ledger.stepwise else self.starting_ledger.starting_scores(self.prior)
+        ledger = self.starting_ledger
+        scores = ledger.starting_scores(self.prior) if ledger.one_a_class else self.prior
         return np.asarray(softmax(scores) if self.exclusive else sigmoid(scores))
 
     def preflight(self) -> Preflight:

@@ -77,7 +77,7 @@ def train(
         _announce(prepared, watch)
         prepared.inputs.make_ready(watch)
         for sentence in prepared.inputs.warnings():
-            watch.say(sentence)
+            watch.say(f"Warning: {sentence}")
         found = prepared.preflight()
         _announce_preflight(prepared, found, watch)
     run = None
@@ -237,8 +237,8 @@ class Always:
 
 def measured(prepared: Prepared, members: Sequence[Trained]) -> Prepared:
     """Return what was prepared, with the ledger as measured on the rows that members were watched on."""
-    known = [~np.isnan(prepared.labels.select(member.validation).table()) for member in prepared.members]
-    ledger = measured_ledger(prepared.ledger, [member.validation for member in members], known)
+    truth = [prepared.labels.select(member.validation).table() for member in prepared.members]
+    ledger = measured_ledger(prepared.ledger, [member.validation for member in members], truth)
     return dataclasses.replace(prepared, ledger=ledger)
 
 
