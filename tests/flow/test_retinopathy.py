@@ -61,7 +61,7 @@ def recipe(shared_data: Callable[[str], Path], tmp_path: Path) -> Callable[..., 
             [f"data.table={tmp_path / 'labels.csv'}", f"data.images={folder}", "data.labels=[dr_grade]",
              "data.ids=image", "data.groups=none", f"split.file={tmp_path / 'split.csv'}",
              f"images.cache={tmp_path / 'cache'}", "images.size=32", "model.name=mobilenetv3_small_050",
-             "training.epochs=1", *more],
+             "training.epochs=3", "training.batch_size=8", "training.learning_rate=2e-3", *more],
         )  # fmt: skip
 
     return made
@@ -74,6 +74,7 @@ def test_grading_says_what_is_doubtful_and_starts_from_a_run_without_weights(
     both = ("balance.sampling.method=uniform",)
     plain = train(recipe("loss.name=cross_entropy", "loss.alpha=null"), out=tmp_path / "plain", watch=heard)
     said = "\n".join(heard.said)
+    assert "Rows to learn from, by class: " in said
     assert "Warning: images are taken as independent" in said
     assert "Warning: 6 pictures stand in more than one row" in said
     assert "images/train_IDRiD_045.jpg and images/train_IDRiD_333.jpg" in said
@@ -98,7 +99,7 @@ def test_grading_says_what_is_doubtful_and_starts_from_a_run_without_weights(
     theirs = load_members(Run.open(plain.path))[0][0].state_dict()
     assert all(bool((theirs[name] == tensor).all()) for name, tensor in model.state_dict().items())
 
-    again = train(recipe("loss.name=regression", "loss.alpha=null"), out=tmp_path / "regression")
+    again = train(recipe("loss.name=regression", "loss.alpha=null", "training.epochs=1"), out=tmp_path / "regression")
     assert qwk(again, "rule")["support"] == qwk(plain, "rule")["support"]
     other = started.inputs.fit(started.members[0].train)
     with pytest.raises(ArgumentError, match="is a run of another model: n_outputs 1 and not 5"):

@@ -43,6 +43,7 @@ Index = NDArray[np.int64]
 
 # Up to so many rows besides the test role, that many members take turns at validation: every row then teaches most
 # members, and has a validation score of one that never saw it. With more rows, one member and a validation role do.
+_CLASSES_SHOWN = 12  # with more, their counts are left to the census
 _MEMBERS_UP_TO_ROWS = {2_000: 10, 20_000: 5}
 _ROWS_AT_ONCE, _IMAGES_AT_ONCE = 256, 32  # at most in a batch whose size nobody gave
 
@@ -122,6 +123,8 @@ class Prepared:
         else:
             learned, watched = len(self.members[0].train), len(self.members[0].validation)
             told.append(f"{learned:,} rows to learn from, {watched:,} for validation, {len(self.test):,} for the test.")
+        if self.exclusive and len(self.labels.classes) <= _CLASSES_SHOWN:
+            told.append(self._distribution())
         if empty := self.training_census.empty_classes:
             which, they = ("which has", "it") if len(empty) == 1 else ("which have", "they")
             told.append(
@@ -129,6 +132,14 @@ class Prepared:
                 f"{they} will hardly ever be predicted."
             )
         return told
+
+    def _distribution(self) -> str:
+        """How many rows of each class there are to learn from, and what one weighs in the loss."""
+        weight = np.broadcast_to(self.make_loss().side_weights()[0], len(self.labels.classes))
+        counted = zip(self.labels.classes, self.training_census.positives.tolist(), weight.tolist(), strict=True)
+        plain = "" if np.any(weight != 1.0) else "; each weighs 1 in the loss"
+        shown = [f"{rows:,} of {name}" + ("" if plain else f" (weight {one:.3g})") for name, rows, one in counted]
+        return f"Rows to learn from, by class: {', '.join(shown)}{plain}."
 
     def make_loss(self) -> ClassLoss:
         """Return the loss that the recipe asks for."""
