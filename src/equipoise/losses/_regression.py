@@ -54,6 +54,7 @@ def regression_loss(
     Example:
         One and a half grades off:
 
+        >>> import torch
         >>> float(regression_loss(torch.tensor([[2.5]]), torch.tensor([1.0])))
         2.25
     """
