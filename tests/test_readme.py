@@ -10,15 +10,14 @@ hundred: processors round sums differently, and a model that is trained on a pag
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+import processes
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -87,13 +86,9 @@ def _number(text: str) -> float:
     return float(text.replace(",", ""))
 
 
-def run_command(shown: Shown, folder: Path) -> None:
-    arguments = shlex.split(shown.command, comments=True)
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "120"}
-    done = subprocess.run(
-        [sys.executable, "-m", "equipoise", *arguments[1:]],
-        cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
+def run_command(shown: Shown, folder: Path, *, fresh: bool = False) -> None:
+    run = processes.run_fresh if fresh else processes.run
+    done = run(*shlex.split(shown.command, comments=True)[1:], folder=folder, more={"COLUMNS": "120"})
     assert done.returncode == 0, f"{shown.command}\n{done.stdout}\n{done.stderr}"
     printed = [_plain(line) for line in (done.stdout + done.stderr).splitlines()]
     missing = [line for line in shown.output if not any(_same(line, other) for other in printed)]
@@ -128,12 +123,14 @@ def test_numbers_on_a_page_may_differ_in_their_last_digit_and_no_more() -> None:
 def test_the_blocks_run_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"__name__": "readme"}
+    fresh = True  # the first command of a page starts as it does for its reader; the others need not import all again
     for block in blocks(PAGES[page]):
         if block.language == "python":
             exec(compile("\n" * (block.line - 1) + block.text, str(PAGES[page]), "exec"), names)
         elif block.language in ("console", "bash", "sh"):
             for shown in commands(block):
-                run_command(shown, tmp_path)
+                run_command(shown, tmp_path, fresh=fresh)
+                fresh = False
 
 
 @pytest.mark.parametrize("page", PAGES)

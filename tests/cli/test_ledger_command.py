@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import processes
 from equipoise.balance import Deferred, FocalCorrection, Ledger, class_weights, plan_sampling
 from equipoise.labels import Labels, count_labels
 from equipoise.runs import Run
@@ -23,8 +24,7 @@ class _Recipe:
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "equipoise", "ledger", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return processes.run("ledger", *arguments)
 
 
 @pytest.fixture

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+import processes
 from equipoise.recipe import packaged_recipes, read_recipe
 
 
 def equipoise(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "equipoise", *arguments], capture_output=True, text=True, check=False)
+    return processes.run(*arguments)
 
 
 def test_the_list_has_one_line_for_each() -> None:

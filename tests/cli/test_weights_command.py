@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 
 import pytest
 
+import processes
 from equipoise.balance import ClassWeights
 from equipoise.labels import Census
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "equipoise", "weights", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return processes.run("weights", *arguments)
 
 
 @pytest.fixture

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+import processes
 
 _SETTINGS = (
     "training.epochs=6", "training.patience=null", "training.members=3", "training.checkpoint_seconds=0",
@@ -35,26 +35,23 @@ def table(tmp_path: Path) -> Path:
     return path
 
 
-def _start(table: Path, out: Path, *more: str) -> subprocess.Popen[bytes]:
+def _arguments(table: Path, out: Path, *more: str) -> list[str]:
     settings = [part for setting in _SETTINGS for part in ("--set", setting)]
-    return subprocess.Popen(
-        [sys.executable, "-m", "equipoise", "train", str(table), "--labels", "y_one,y_two", "--groups", "none",
-         *settings, "--out", str(out), *more],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )  # fmt: skip
+    return [
+        "train", str(table), "--labels", "y_one,y_two", "--groups", "none", *settings, "--out", str(out), *more
+    ]  # fmt: skip
 
 
-def _finish(process: subprocess.Popen[bytes]) -> None:
-    said = process.communicate(timeout=240)[0].decode()
-    assert process.returncode == 0, said
+def _start(table: Path, out: Path, *more: str) -> processes.Running:
+    return processes.Running(*_arguments(table, out, *more))
 
 
 @pytest.mark.slow
 def test_killed_five_times_at_random_instants_it_ends_with_the_same_bytes(table: Path, tmp_path: Path) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    _finish(_start(table, whole))
+    # Each Python that starts from nothing orders its sets by a seed of its own; those below are forked from another.
+    done = processes.run_fresh(*_arguments(table, whole))
+    assert done.returncode == 0, done.stderr
     draw = random.Random(os.environ.get("EQUIPOISE_KILL_SEED", "1"))
     kills = 0
     process = _start(table, cut)
@@ -74,7 +71,8 @@ def test_killed_five_times_at_random_instants_it_ends_with_the_same_bytes(table:
         process.wait()
         kills += 1
         process = _start(table, cut, "--resume")
-    _finish(process)
+    done = process.finish()
+    assert done.returncode == 0, done.stderr
     assert kills >= 3, "the training ended too early to be killed"
     for name in _COMPARED:
         assert (whole / name).read_bytes() == (cut / name).read_bytes(), name
@@ -83,22 +81,24 @@ def test_killed_five_times_at_random_instants_it_ends_with_the_same_bytes(table:
 
 def test_a_finished_run_is_not_overwritten_unless_told(table: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    _finish(_start(table, out, "--set", "training.members=1", "--set", "training.epochs=1"))
+    quick = ("--set", "training.members=1", "--set", "training.epochs=1")
+    done = _start(table, out, *quick).finish()
+    assert done.returncode == 0, done.stderr
     before = (out / "model.safetensors").read_bytes()
-    again = _start(table, out, "--set", "training.members=1", "--set", "training.epochs=1", "--set", "seed=4")
-    said = again.communicate(timeout=120)[0].decode()
+    again = _start(table, out, *quick, "--set", "seed=4").finish()
     assert again.returncode == 2
-    assert "holds a finished run" in said
-    assert "--overwrite" in said
+    assert "holds a finished run" in again.stderr
+    assert "--overwrite" in again.stderr
     assert (out / "model.safetensors").read_bytes() == before
 
 
 def test_a_run_that_is_there_is_said_before_anything_is_read(table: Path, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json").write_text('{"format": 1, "equipoise": "0.1.0", "recipe": "table"}')
-    said = _start(table, tmp_path / "run").communicate(timeout=120)[0].decode()
-    assert "holds an unfinished run. Go on with --resume" in said
-    assert "features" not in said
+    said = _start(table, tmp_path / "run").finish()
+    assert said.returncode == 2
+    assert "holds an unfinished run. Go on with --resume" in said.stderr
+    assert "features" not in said.stdout + said.stderr
 
 
 def test_ctrl_c_says_how_to_go_on(table: Path, tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_ctrl_c_says_how_to_go_on(table: Path, tmp_path: Path) -> None:
             break
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    said = process.communicate(timeout=120)[0].decode()
-    assert process.returncode == 130
-    assert f"Stopped. The same command with --out {out} --resume goes on where it was." in said
-    assert "Traceback" not in said
+    said = process.finish()
+    assert said.returncode == 130
+    assert f"Stopped. The same command with --out {out} --resume goes on where it was." in said.stderr
+    assert "Traceback" not in said.stderr

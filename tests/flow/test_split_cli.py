@@ -2,21 +2,17 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import subprocess
-import sys
 
 import pytest
+
+import processes
 
 NIH = ["--labels", "Finding Labels", "--separator", "|", "--groups", "Patient ID", "--ids", "Image Index"]
 
 
 def equipoise(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
-    done = subprocess.run(
-        [sys.executable, "-m", "equipoise", *map(str, arguments)],
-        capture_output=True, text=True, env=environment, check=False, encoding="utf-8",
-    )  # fmt: skip
+    done = processes.run(*arguments)
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done

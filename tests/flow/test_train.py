@@ -7,13 +7,14 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
+import processes
 from equipoise.evidence import MetricTable
 from equipoise.recipe import make_recipe, read_recipe
 from equipoise.runs import Run
@@ -25,17 +26,6 @@ _QUICK = ["training.members=2", "training.epochs=12"]
 
 def _metrics(run: Run, rule: str = "rule") -> MetricTable:
     return MetricTable.from_dict(run.read_record("metrics")[rule])
-
-
-def _command(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "equipoise", *map(str, arguments)],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "120"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
 
 
 @pytest.fixture
@@ -85,7 +75,7 @@ def test_a_leak_that_is_planted_is_named_and_not_dropped(tmp_path: Path) -> None
         }
     )
     frame.write_csv(tmp_path / "table.csv")
-    done = _command(
+    done = processes.run(
         "train", tmp_path / "table.csv", "--labels", "ill", "--groups", "none", "--out", tmp_path / "run",
         *(part for setting in _QUICK for part in ("--set", setting)),
     )  # fmt: skip
@@ -147,7 +137,7 @@ def test_predict_says_what_is_wrong_with_a_table(shared_data: Callable[[str], Pa
         tmp_path / "infinite.csv"
     )
     for file, said in {"lacks.csv": name, "infinite.csv": "row 6"}.items():
-        done = _command("predict", tmp_path / "run", tmp_path / file)
+        done = processes.run("predict", tmp_path / "run", tmp_path / file)
         assert done.returncode == 2
         assert said in done.stderr
         assert "Traceback" not in done.stderr
@@ -160,18 +150,17 @@ def test_a_run_of_torchrun_with_two_processes_learns_what_one_process_learns(tmp
     pl.DataFrame({"a": x[:, 0], "b": x[:, 1], "c": x[:, 2], "ill": ill}).write_csv(tmp_path / "table.csv")
     settings = ["model.name=linear", "training.members=1", "training.epochs=5", "training.gradient_clip=null"]
     arguments = [
-        "-m", "equipoise", "train", str(tmp_path / "table.csv"), "--labels", "ill", "--groups", "none",
+        "train", str(tmp_path / "table.csv"), "--labels", "ill", "--groups", "none",
         *(part for setting in settings for part in ("--set", setting)),
     ]  # fmt: skip
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    starts: list[Sequence[str]] = [
-        [sys.executable, *arguments, "--out", str(tmp_path / "one")],
+    done = processes.run(*arguments, "--out", tmp_path / "one")
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29611",
-         *arguments, "--out", str(tmp_path / "two")],
-    ]  # fmt: skip
-    for start in starts:
-        done = subprocess.run(start, env=environment, capture_output=True, text=True, check=False, timeout=300)
-        assert done.returncode == 0, done.stdout + done.stderr
+         "-m", "equipoise", *arguments, "--out", str(tmp_path / "two")],
+        env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
     one, two = (read_scores(Run.open(tmp_path / name).scores_file("test")) for name in ("one", "two"))
     np.testing.assert_allclose(one.values, two.values, atol=1e-4)
 
@@ -188,7 +177,7 @@ def test_a_class_that_cannot_be_learned_and_judged_is_an_error(labels: list[int]
     well = np.arange(40) % 2
     frame = pl.DataFrame({"patient": np.arange(40) // 4, "x": x, "ill": labels, "well": well})
     frame.write_csv(tmp_path / "table.csv")
-    done = _command(
+    done = processes.run(
         "train", tmp_path / "table.csv", "--labels", "ill,well", "--groups", "patient", "--out", tmp_path / "run"
     )
     assert done.returncode == 2
