@@ -24,7 +24,7 @@ demo: $(VENV)/.demo  ## count, split, train, decide and judge on real data, in u
 	@echo "The command is $(BIN)/equipoise; to type it without its folder: . $(BIN)/activate"
 
 test: $(VENV)/.dev  ## run every test
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 check: $(VENV)/.dev  ## formatting, lint, types and the direction of imports
 	$(BIN)/ruff format --check .

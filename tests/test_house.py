@@ -122,6 +122,16 @@ def test_rooms_below_training_import_nothing_heavy(room: str) -> None:
     assert run_python(code) == "[]"
 
 
+def test_training_imports_no_second_library_of_learning_and_tables() -> None:
+    code = (
+        "import sys, equipoise.training\n"
+        "print([name for name in ('sklearn', 'pandas', 'scipy.stats') if name in sys.modules])\n"
+        "import sklearn.tree, rtdl_num_embeddings\n"  # what stands in its place leads to the real one
+        "print(rtdl_num_embeddings.sklearn_tree.DecisionTreeRegressor is sklearn.tree.DecisionTreeRegressor)"
+    )
+    assert run_python(code).split("\n") == ["[]", "True"]
+
+
 def test_help_takes_half_a_second() -> None:
     took = []
     for _ in range(3):  # the best of three: other work on the machine is not ours to judge

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
-import rtdl_num_embeddings
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from equipoise._checks import ArgumentError, check_one_of
+from equipoise.models._tabm_packages import rtdl_num_embeddings
 
 EMBEDDINGS = ("none", "linear", "piecewise_linear", "periodic")
 

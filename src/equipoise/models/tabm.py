@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import final
 
-import tabm as tabm_package
 from torch import Tensor, nn
 
 from equipoise.models._base import TabularModel
 from equipoise.models._embeddings import make_numeric_embedding
 from equipoise.models._inputs import TableInput
+from equipoise.models._tabm_packages import tabm as tabm_package
 
 
 @final
