@@ -98,6 +98,14 @@ def test_public_names_are_few_sorted_and_there() -> None:
 # --- start-up
 
 
+def test_names_that_are_loaded_late_are_not_called_like_the_modules_of_their_package() -> None:
+    """Importing a module puts it where the name would be, and whoever asks for the name gets the module."""
+    for path in (path for path in FILES if path.name == "__init__.py"):
+        package = ".".join(("equipoise", *path.parent.relative_to(SOURCE).parts))
+        late = getattr(importlib.import_module(package), "_HOME", {})
+        assert not {beside.stem for beside in path.parent.glob("*.py")} & set(late), package
+
+
 def test_importing_the_package_is_fast_and_light() -> None:
     code = (
         "import time, sys; start = time.perf_counter(); import equipoise; took = time.perf_counter() - start\n"

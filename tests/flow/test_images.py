@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from equipoise._checks import ArgumentError, DataError, RunError
 from equipoise.data import earlier_draws
 from equipoise.recipe import Recipe, make_recipe, read_recipe
+from equipoise.report import ArmsView, RunView, arms_class_table, arms_table, next_steps
 from equipoise.runs import Run
 from equipoise.scores import read_scores
 from equipoise.training import predict, prepare, train, train_arms
@@ -65,6 +67,31 @@ def test_a_model_of_images_learns_and_predicts_what_it_was_judged_on(run: Run, p
     assert run.read_record("columns")["members"][0]["kind"] == "images"
 
 
+@pytest.mark.parametrize("wrong", ["model.name=mobilenetv9_mhsa", "model.features=16"])
+def test_a_model_that_cannot_be_leaves_no_run_behind(pictures: Path, tmp_path: Path, wrong: str) -> None:
+    with pytest.raises(ArgumentError):
+        train(_recipe(pictures, tmp_path / "cache", wrong), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_table_of_pictures_alone_says_how_to_name_their_folder(pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="--images FOLDER"):
+        train(make_recipe(pictures / "labels.csv", ["a", "b"], groups="patient"), out=tmp_path / "run")
+
+
+def test_the_words_before_training_say_whether_pictures_are_mirrored(pictures: Path, tmp_path: Path) -> None:
+    said = {
+        kind: " ".join(prepare(_recipe(pictures, tmp_path, f"images.modality={kind}")).inputs.sentences())
+        for kind in ("xray", "general")
+    }
+    assert "left and right never swapped" in said["xray"]
+    assert "left and right swapped in 50%" in said["general"]
+
+
+def test_the_next_steps_of_a_run_of_images_name_their_folder(run: Run) -> None:
+    assert "--images FOLDER" in dict(next_steps(RunView.read(run)))["Use the model on a new table"]
+
+
 def test_the_gallery_shows_steps_and_mistakes_and_is_never_unpickled(run: Run, tmp_path: Path) -> None:
     from equipoise.report.gallery_plots import plot_mistakes, plot_samples, read_gallery
 
@@ -77,7 +104,9 @@ def test_the_gallery_shows_steps_and_mistakes_and_is_never_unpickled(run: Run, t
     worst = wrong.max(axis=1).argmax()
     assert about["mistakes"][0]["id"] == test.ids[worst]
     assert about["mistakes"][0]["class"] == "ab"[wrong[worst].argmax()]
-    assert arrays["look-0"].max() <= 1
+    looks = [heat for name, heat in arrays.items() if name.startswith("look-")]
+    assert len(looks) <= 4
+    assert all(0 < heat.max() <= 1 for heat in looks)
     assert len(plot_samples(about, arrays).axes) == 16
     assert plot_mistakes(about, arrays).axes
     hostile = tmp_path / "gallery.npz"
@@ -133,8 +162,14 @@ def test_arms_are_trained_once_each_and_go_on(pictures: Path, tmp_path: Path) ->
     first = train_arms(recipe, out=tmp_path / "arms")
     stamps = {name: (run.path / "DONE").stat().st_mtime_ns for name, run in first.runs.items()}
     (tmp_path / "arms" / "weighted" / "DONE").unlink()
-    again = train_arms(recipe, out=tmp_path / "arms")
+    said: list[str] = []
+    watch = SimpleNamespace(say=said.append, begin=lambda *_: None, move=lambda *_: None, end=lambda *_: None)
+    again = train_arms(recipe, out=tmp_path / "arms", watch=watch)
     assert list(again.runs) == ["plain", "weighted"]
+    assert said[:2] == ["plain (1 of 2): finished already, kept as it is.", "weighted (2 of 2)"]
+    view = ArmsView.of({name: RunView.read(run) for name, run in again.runs.items()})
+    assert arms_table(view).row_count == 2
+    assert arms_class_table(view, view.comparisons[0]).row_count == 2
     assert (again.runs["plain"].path / "DONE").stat().st_mtime_ns == stamps["plain"]
     with pytest.raises(RunError, match="arms of another recipe .*seed"):
         train_arms(recipe.model_copy(update={"seed": 4}), out=tmp_path / "arms")

@@ -57,7 +57,7 @@ class To8Bits(Step):
 
     def words(self, size: int) -> str:
         """Return what happens to images of 16 bits."""
-        return f"{self.bits or 16} bits to 8" + ("" if self.bits else " by the least depth that holds the image")
+        return f"any {self.bits or 16} bits to 8" + ("" if self.bits else " by the least depth that holds the image")
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ class Steps:
 
         Example:
             >>> parse_steps(["clahe", "resize"], size=224, channels=1).describe()
-            'Grey, then 16 bits to 8 by the least depth that holds the image, then CLAHE (clip 2, 8 x 8 tiles),
+            'Grey, then any 16 bits to 8 by the least depth that holds the image, then CLAHE (clip 2, 8 x 8 tiles),
             then resized to 224 x 224 (stretched).'
         """
         colour = ["Grey"] if self.channels == 1 else ["Colours kept"]

@@ -168,11 +168,10 @@ def make_image_model(
     """
     check_one_of(initial_bias, ("prevalence", "zero"), argument="initial_bias", function="make_image_model")
     check_one_of(str(channels), ("1", "3"), argument="channels", function="make_image_model")
-    backbone, kind = split_image_model(name)
+    check_image_model(name, **settings)
+    backbone, _ = split_image_model(name)
     given = {key: value for key, value in settings.items() if value is not None}
-    _check_settings(name, kind, given)
     weights = _weights_file(pretrained)
-    check_backbone(backbone)
     if prior is not None and np.shape(prior) != (n_outputs,):
         raise ArgumentError(f"`prior` of make_image_model must have shape ({n_outputs},); got {np.shape(prior)}.")
     given |= {"seed": seed, "imagenet": os.fspath(pretrained) == "imagenet"}
@@ -184,6 +183,21 @@ def make_image_model(
     start = None if prior is None or initial_bias == "zero" else torch.as_tensor(np.asarray(prior, dtype=np.float32))
     initialise_bias(model.output_bias, start)
     return model
+
+
+def check_image_model(name: str, **settings: Any) -> None:
+    """Raise what `make_image_model` would of a name and settings that cannot be, before anything is made.
+
+    Args:
+        name: as there.
+        **settings: as there.
+
+    Raises:
+        ArgumentError: an unknown backbone or setting; the nearest is named.
+    """
+    backbone, kind = split_image_model(name)
+    _check_settings(name, kind, {key: value for key, value in settings.items() if value is not None})
+    check_backbone(backbone)
 
 
 def _choose_heads(heads: int | None, width: int, name: str) -> int:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from equipoise._lazy import load_late
 
 if TYPE_CHECKING:
-    from equipoise.report.arms_table import ArmsView as ArmsView
-    from equipoise.report.arms_table import arms_class_table as arms_class_table
-    from equipoise.report.arms_table import arms_table as arms_table
+    from equipoise.report.arms import ArmsView as ArmsView
+    from equipoise.report.arms import arms_class_table as arms_class_table
+    from equipoise.report.arms import arms_table as arms_table
     from equipoise.report.comparison_plot import plot_comparison as plot_comparison
     from equipoise.report.cost_plot import plot_cost as plot_cost
     from equipoise.report.curve_plots import plot_precision_recall as plot_precision_recall
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Diagnosis": "diagnosis",
-    "ArmsView": "arms_table",
-    "arms_class_table": "arms_table",
-    "arms_table": "arms_table",
+    "ArmsView": "arms",
+    "arms_class_table": "arms",
+    "arms_table": "arms",
     "RunView": "view",
     "census_table": "tables",
     "diagnose": "diagnosis",

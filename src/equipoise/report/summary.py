@@ -50,7 +50,8 @@ def next_steps(view: RunView) -> list[tuple[str, str]]:
     folder = shlex.quote(str(view.path))
     steps = []
     if view.rule is not None:
-        steps.append(("Use the model on a new table", f"equipoise predict {folder} NEW.csv"))
+        new = "NEW.csv --images FOLDER" if view.recipe.model.of_images else "NEW.csv"
+        steps.append(("Use the model on a new table", f"equipoise predict {folder} {new}"))
     if "rule" in view.metrics:
         steps.append(("See every metric with its interval", f"equipoise evaluate {folder}"))
     corrections = _corrections(view)

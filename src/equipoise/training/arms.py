@@ -58,9 +58,11 @@ def train_arms(recipe: Recipe, *, out: str | Path, overwrite: bool = False, watc
         folder = Path(out) / name
         if (folder / "DONE").exists():
             watch.say(f"{name} ({number} of {len(resolved)}): finished already, kept as it is.")
+            finished[name] = Run.open(folder)
+            finished[name].require_done()
         else:
             watch.say(f"{name} ({number} of {len(resolved)})")
-        finished[name] = train(arm, out=folder, resume=True, watch=watch)
+            finished[name] = train(arm, out=folder, resume=True, watch=watch)
     return Arms(Path(out), finished)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SAMPLES = 4  # images shown after every step
 MISTAKES = 12
-LOOKS = 4  # mistakes of which it is shown where the model looked
+LOOKS = 4  # mistakes of which it is shown where the model looked; of many nothing spoke for the class, which is why
 _SIDE = 128  # pixels of a thumbnail
 
 
@@ -89,14 +89,16 @@ def _mistakes(
 ) -> list[dict[str, Any]]:
     place = {name: row for row, name in enumerate(inputs.labels.ids.tolist())}
     truth, probabilities = scores.table(), scores.probability_table()
-    told = []
+    told, looked = [], 0
     for number, (row, column) in enumerate(confident_mistakes(scores)):
         name = scores.ids[row]
         source = place[name]
         arrays[f"mistake-{number}"] = thumbnail(rows.cache.read(np.array([source]))[0], _SIDE)
-        if number < LOOKS:
-            image = rows.take(torch.tensor([source])).load().inputs[0]
-            arrays[f"look-{number}"] = look(model, image, column)
+        if looked < LOOKS:
+            heat = look(model, rows.take(torch.tensor([source])).load().inputs[0], column)
+            if heat.any():
+                arrays[f"look-{number}"] = heat
+                looked += 1
         about = {"id": str(name), "class": scores.classes[column], "label": float(truth[row, column])}
         if scores.exclusive:
             about["true"] = scores.classes[int(truth[row].argmax())]

@@ -26,7 +26,7 @@ from equipoise.data import (
     read_npz_images,
 )
 from equipoise.labels import Labels, Split, read_table
-from equipoise.models import make_image_model
+from equipoise.models import check_image_model, make_image_model
 from equipoise.training._warm_start import check_start, run_of_weights, start_from
 from equipoise.training.inputs import FittedInputs, Index, Inputs, ModelRequest, label_tensor
 
@@ -79,10 +79,10 @@ class ImageInputs(Inputs):
     def sentences(self) -> list[str]:
         """Say what is done to every image, and what is varied."""
         settings = self.settings
-        size = f"{settings.size} x {settings.size}"
-        varied = f"varied each time ({settings.augment}, {settings.modality})"
-        varied = "never varied" if settings.augment == "none" else varied
-        told = [f"{len(self.files):,} images, {size}, {varied}. Once for each: {self.steps.describe()}"]
+        varied = make_augmenter(
+            settings.augment, modality=settings.modality, seed=0, channels=settings.channel_count, flip=settings.flip
+        )
+        told = [f"{len(self.files):,} images. Once for each: {self.steps.describe()}", varied.describe()]
         if self.labels.groups is None:
             told.append(
                 "Warning: images are taken as independent of one another (data.groups: none). If a patient has several "
@@ -190,6 +190,7 @@ def read_image_inputs(recipe: Recipe, labels: Labels, split: Split) -> ImageInpu
     run = run_of_weights(recipe.model.pretrained)
     if run is not None:
         check_start(run, labels, split)
+    check_image_model(recipe.model.name, **recipe.model.settings)  # before a cache is built or a run begun
     files = _files(Path(recipe.data.images), Path(recipe.data.table), recipe.data.image, labels)
     return ImageInputs(
         labels,

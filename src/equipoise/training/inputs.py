@@ -241,6 +241,8 @@ def _read_features(recipe: Recipe, labels: Labels) -> Features:
     )
     if not found.names:
         why = f" {found.notes()[0]}" if found.columns else ""
+        if data.image in table.columns:
+            why += f' If "{data.image}" names pictures, give their folder (--images FOLDER, data.images).'
         raise DataError(
             f"No column of {labels.source} can be used as a feature.{why} Name some with data.features, or "
             "data.numeric and data.categories, or shorten data.exclude."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -84,9 +85,10 @@ def arms_class_table(arms: ArmsView, comparison: Comparison) -> Table:
     """
     after, before = comparison.names
     table = empty_table(f"{metric_name(arms.metric)} by class: {before} and {after}")
-    table_columns(table, "class", ["positives", before, after, "difference", "p adjusted"])
+    table_columns(table, "class", ["positives", before, after, "difference", "p adjusted", "note"])
     for row in comparison.classes:
         cells = [f"{row.positives:,}", f"{row.value_b:.3f}", f"{row.value_a:.3f}"]
-        cells += [f"{row.value:+.3f} [{row.low:+.3f}, {row.high:+.3f}]", f"{row.adjusted_p:.3f}"]
-        table_row(table, row.class_name or "", cells)
+        interval = "no interval" if math.isnan(row.low) else f"[{row.low:+.3f}, {row.high:+.3f}]"
+        p = "-" if math.isnan(row.adjusted_p) else f"{row.adjusted_p:.3f}"
+        table_row(table, row.class_name or "", [*cells, f"{row.value:+.3f} {interval}", p, row.note])
     return table
