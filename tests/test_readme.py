@@ -21,7 +21,7 @@ import processes
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
-PAGES = {"README": README} | {name: ROOT / "docs" / f"{name}.md" for name in ("balance", "decisions")}
+PAGES = {"README": README} | {name: ROOT / "docs" / f"{name}.md" for name in ("balance", "decisions", "images")}
 NOT_RUN = "<!-- not run -->"
 BLOCK = re.compile(r"(?P<before>[^\n]*)\n+```(?P<language>\w+)[^\n]*\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
 NUMBER = re.compile(r"[+-]?\d[\d,]*(?:\.\d+)?")
