@@ -113,8 +113,8 @@ def _kill_and_resume(arguments: list[str], out: Path, kills: int) -> int:
 @pytest.mark.parametrize("name", ["solved", "heuristic", "scheduled", "in turn"])
 def test_a_sampled_run_that_was_killed_ends_with_the_same_bytes(name: str, table: Path, tmp_path: Path) -> None:
     settings = (
-        "training.members=2", "training.epochs=20", "training.patience=null", "training.batch_size=8",
-        "training.checkpoint_seconds=0", "model.name=linear", *_SAMPLERS[name],
+        *_SAMPLERS[name], "training.members=2", "training.epochs=8", "training.patience=null", "training.batch_size=8",
+        "training.checkpoint_seconds=0", "model.name=linear",
     )  # fmt: skip
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     _said(*_arguments(table, whole, *settings), fresh=name == "solved")  # the order of its sets is its own
