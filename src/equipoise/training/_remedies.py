@@ -63,18 +63,18 @@ def _no_ranking(recipe: Recipe, exclusive: bool) -> Remedy:
 
 
 def _better_ranking(recipe: Recipe, start: str) -> Remedy:
-    alpha = recipe.loss.alpha
+    alpha, given = recipe.loss.alpha, "images" if recipe.model.of_images else "features"
     if recipe.loss.name == "focal" and isinstance(alpha, float) and alpha < 0.5:
         return _said(
             f"{start}. Focal loss with so small an alpha weighs positives down; turn that round",
             {"loss.alpha": "balanced"} | (_longer(recipe) if recipe.training.epochs < _FEW_EPOCHS else {}),
         )
     if recipe.training.epochs < _FEW_EPOCHS:
-        return _said(f"{start}. Train longer", _longer(recipe), "; if that changes nothing, it is the features")
+        return _said(f"{start}. Train longer", _longer(recipe), f"; if that changes nothing, it is the {given}")
     if recipe.balance.sampling.method == "none":
         settings = {"balance.sampling.method": "uniform"}
-        return _said(f"{start}. Show its positives more often", settings, ", or give features that tell it")
-    return _said(f"{start}. Learn more slowly", _slower(recipe), ", or give features that tell it")
+        return _said(f"{start}. Show its positives more often", settings, f", or give {given} that tell it")
+    return _said(f"{start}. Learn more slowly", _slower(recipe), f", or give {given} that tell it")
 
 
 def _threshold_only(recipe: Recipe, exclusive: bool) -> Remedy:
@@ -86,7 +86,8 @@ def _threshold_only(recipe: Recipe, exclusive: bool) -> Remedy:
 
 
 def _more_positives(recipe: Recipe) -> Remedy:
-    if recipe.training.members == 1 or recipe.split.fractions[1] == 0:
+    # A member more is a training more: of images that takes too long to advise.
+    if not recipe.model.of_images and (recipe.training.members == 1 or recipe.split.fractions[1] == 0):
         return _said("Let members take turns, so that every row is judged", {"training.members": _MEMBERS})
     rest = {"split.fractions": [0.6, 0.3, 0.1]}
     return _said("Only more positives would tell; a larger validation role has some", rest)
