@@ -80,12 +80,15 @@ def test_a_table_of_pictures_alone_says_how_to_name_their_folder(pictures: Path,
 
 
 def test_the_words_before_training_say_whether_pictures_are_mirrored(pictures: Path, tmp_path: Path) -> None:
-    said = {
-        kind: " ".join(prepare(_recipe(pictures, tmp_path, f"images.modality={kind}")).inputs.sentences())
-        for kind in ("xray", "general")
-    }
+    settings = {"xray": ("xray", "null"), "general": ("general", "null"), "as it comes": ("general", "false")}
+    said = {}
+    for name, (kind, flip) in settings.items():
+        recipe = _recipe(pictures, tmp_path, f"images.modality={kind}", f"images.flip={flip}")
+        said[name] = " ".join(prepare(recipe).inputs.sentences())
+    assert read_recipe("images").images.flip is False
     assert "left and right never swapped" in said["xray"]
     assert "left and right swapped in 50%" in said["general"]
+    assert "left and right never swapped" in said["as it comes"]
 
 
 def test_the_next_steps_of_a_run_of_images_name_their_folder(run: Run) -> None:

@@ -53,7 +53,7 @@ def _samples(inputs: ImageInputs, rows: ImageRows, arrays: dict[str, Any]) -> li
             stages += [("varied", image) for image in _as_pixels(varied.load().inputs[0], rows)]
         for number, (_, image) in enumerate(stages):
             arrays[f"sample-{place}-{number}"] = image
-        told.append({"id": str(inputs.labels.ids[row]), "stages": [name for name, _ in stages]})
+        told.append({"id": inputs.files.names[row], "stages": [name for name, _ in stages]})
     return told
 
 
@@ -99,7 +99,7 @@ def _mistakes(
             if heat.any():
                 arrays[f"look-{number}"] = heat
                 looked += 1
-        about = {"id": str(name), "class": scores.classes[column], "label": float(truth[row, column])}
+        about = {"id": inputs.files.names[source], "class": scores.classes[column], "label": float(truth[row, column])}
         if scores.exclusive:
             about["true"] = scores.classes[int(truth[row].argmax())]
         told.append(about | {"probability": round(float(probabilities[row, column]), 4)})
