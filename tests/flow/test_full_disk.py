@@ -69,9 +69,8 @@ def test_a_full_disk_stops_a_training_in_one_sentence_and_loses_nothing(
         assert not list(run.rglob("*.part"))
         assert not (run / "DONE").exists()
         del caught
-    # One of the first records, one of those after it, and the checkpoint: which ones depends on their lengths.
-    assert "last.safetensors" in stopped
-    assert len(stopped) >= 3
+    # The first file that is written and the longest; which of the others are met depends on their lengths.
+    assert {"recipe.yaml", "last.safetensors"} <= stopped
     train(recipe, out=run, resume=True)
     assert _contents(run) == _contents(whole)
 
