@@ -55,13 +55,18 @@ class Steps:
             ArgumentError: the shape or type is another, or there is no pixel.
         """
         check_image(image)
-        if image.ndim == 3 and self.channels == 1:
-            image = opencv().cvtColor(np.ascontiguousarray(image), opencv().COLOR_RGB2GRAY)
+        image = self.begin(image)
         for step in self.steps:
             image = step.apply(image, self.size)
         if image.ndim == 2 and self.channels == 3:
             image = np.repeat(image[:, :, None], 3, axis=2)
         return np.ascontiguousarray(image).reshape(self.size, self.size, self.channels)
+
+    def begin(self, image: Image) -> Image:
+        """Return what the first step is given: one channel where grey is asked for."""
+        if image.ndim == 3 and self.channels == 1:
+            return np.asarray(opencv().cvtColor(np.ascontiguousarray(image), opencv().COLOR_RGB2GRAY))
+        return image
 
     @property
     def key(self) -> str:
@@ -91,8 +96,7 @@ class Steps:
 def step_by_step(steps: Steps, image: Image) -> list[tuple[str, Image]]:
     """Return the image as it is and after each step that changes it, each with its name, for people to look at."""
     found = [("as it is", image)]
-    if image.ndim == 3 and steps.channels == 1:
-        image = opencv().cvtColor(np.ascontiguousarray(image), opencv().COLOR_RGB2GRAY)
+    image = steps.begin(image)
     for step in steps.steps:
         before, image = image, step.apply(image, steps.size)
         if before.shape != image.shape or before.dtype != image.dtype or not np.array_equal(before, image):

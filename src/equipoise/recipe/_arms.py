@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from equipoise._checks import ArgumentError, listed
-from equipoise.recipe._read import recipe_from
+from equipoise.recipe._read import recipe_from, with_value
 from equipoise.recipe._schema import Recipe
 
 
@@ -22,12 +21,12 @@ def resolve_arms(recipe: Recipe) -> dict[str, Recipe]:
         >>> {name: arm.loss.name for name, arm in resolve_arms(recipe).items()}
         {'plain': 'auto', 'focal': 'focal'}
     """
-    base = recipe.model_dump(mode="json", exclude={"arms"})
+    base: Any = recipe.model_dump(mode="json", exclude={"arms"})
     found: dict[str, Recipe] = {}
     for name, changes in recipe.arms.items():
         values = base
         for key, value in (changes or {}).items():
-            values = with_value(values, key, value)
+            values = with_value(values, tuple(key.split(".")), value)
         arm = recipe_from(values | {"name": name}, source=f"arm {name}")
         twin = next((other for other, made in found.items() if _same(made, arm)), None)
         if twin is not None:
@@ -38,14 +37,3 @@ def resolve_arms(recipe: Recipe) -> dict[str, Recipe]:
 
 def _same(one: Recipe, other: Recipe) -> bool:
     return one.model_copy(update={"name": other.name}) == other
-
-
-def with_value(values: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
-    """Return a copy of nested mappings with `value` at a dotted key."""
-    first, _, rest = key.partition(".")
-    inside = dict(values)
-    if rest:
-        below = inside.get(first)
-        value = with_value(below if isinstance(below, Mapping) else {}, rest, value)
-    inside[first] = value
-    return inside

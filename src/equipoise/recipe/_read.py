@@ -129,7 +129,7 @@ def recipe_from(
     flags: dict[KeyPath, str] = {}
     for override in overrides:
         key, value = _parse_override(override)
-        changed = _with_value(changed, key, value)
+        changed = with_value(changed, key, value)
         flags[key] = f"--set {override}"
     try:
         return Recipe.model_validate(changed)
@@ -182,12 +182,12 @@ def _parse_override(override: str) -> tuple[KeyPath, Any]:
     return names, parse_yaml(value, place=f"--set {override}").values
 
 
-def _with_value(values: Any, path: KeyPath, value: Any) -> Any:
+def with_value(values: Any, path: KeyPath, value: Any) -> Any:
     """Return a copy of nested mappings with `value` at `path`; others on the way are replaced."""
     if not path:
         return value
     inside = dict(values) if isinstance(values, Mapping) else {}
     if path[0] == "labels":
         inside.pop("targets", None)
-    inside[str(path[0])] = _with_value(inside.get(str(path[0])), path[1:], value)
+    inside[str(path[0])] = with_value(inside.get(str(path[0])), path[1:], value)
     return inside

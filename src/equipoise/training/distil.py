@@ -17,6 +17,7 @@ from equipoise._tasks import is_exclusive
 from equipoise.balance import Ledger
 from equipoise.data import Batch
 from equipoise.labels import Census, Labels, Split, read_split
+from equipoise.models import combine_submodels
 from equipoise.recipe import read_recipe
 from equipoise.runs import Run
 from equipoise.training.combine import natural_logits
@@ -227,14 +228,9 @@ class Teaching:
 
     @torch.no_grad()
     def _ask(self, images: Tensor) -> Tensor:
-        answers = [teacher(images) for teacher in self._teachers]
-        if len(answers) == 1:
-            return answers[0]
-        stacked = torch.stack(answers).double()
-        if self._exclusive:
-            return torch.logsumexp(torch.log_softmax(stacked, dim=-1), dim=0).float()
-        log = functional.logsigmoid
-        return (torch.logsumexp(log(stacked), dim=0) - torch.logsumexp(log(-stacked), dim=0)).float()
+        answers = torch.stack([teacher(images) for teacher in self._teachers], dim=1).double()
+        mean: Tensor = combine_submodels(answers, multiclass=self._exclusive).float()
+        return mean
 
 
 def check_teachers(folders: Sequence[str], labels: Labels, split: Split) -> None:

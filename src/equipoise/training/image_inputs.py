@@ -106,8 +106,7 @@ class ImageInputs(Inputs):
     def cache(self, watch: Watch | None = None) -> ImageCache:
         """Return the cache of all images, built where it is not there yet."""
         if self._cache is None:
-            folder = AUTO_CACHE.absolute() if self.settings.cache == "auto" else Path(self.settings.cache)
-            self._cache = build_cache(self.files, self.steps, folder, store=self.settings.store, watch=watch)
+            self._cache = _open_cache(self.files, self.steps, self.settings, watch)
         return self._cache
 
     def fit(self, train: Index) -> FittedImages:
@@ -226,6 +225,13 @@ def _steps(settings: ImageSettings) -> Steps:
     return parse_steps(list(settings.steps), size=settings.size, channels=settings.channel_count)
 
 
+def _open_cache(
+    files: ImageFiles | ImageArrays, steps: Steps, settings: ImageSettings, watch: Watch | None
+) -> ImageCache:
+    folder = AUTO_CACHE.absolute() if settings.cache == "auto" else Path(settings.cache)
+    return build_cache(files, steps, folder, store=settings.store, watch=watch)
+
+
 def _checked(state: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a stored state of images, or raise `RunError` where it is of another version or damaged."""
     if state.get("version", 0) > _VERSION:
@@ -259,8 +265,7 @@ def image_rows_of(
     steps = _steps(settings)
     if steps.to_dict() != kept["steps"]:
         raise RunError("The steps in the recipe are not those that the model was trained on. Restore the run folder.")
-    where = AUTO_CACHE.absolute() if settings.cache == "auto" else Path(settings.cache)
-    cache = build_cache(files, steps, where, store=settings.store, watch=watch)
+    cache = _open_cache(files, steps, settings, watch)
     plain = make_augmenter(
         "none",
         modality=settings.modality,
