@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import pickle
 import re
-import resource
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ from equipoise.data._cache_index import read_index
 from equipoise.data._cache_store import INDEX, STORES
 from equipoise.data.cache import ImageCache, build_cache
 from equipoise.data.steps import Steps, parse_steps
+from full_disk import no_file_longer_than
 
 STEPS = parse_steps(["clahe", "resize"], size=16, channels=1)
 
@@ -324,16 +323,6 @@ def test_a_folder_full_of_what_is_no_image_is_not_read_to_its_end(tmp_path: Path
     with pytest.raises(DataError, match=r"(?s)At least 100 of 400 images .* and 92 more"):
         build_cache(files, STEPS, tmp_path / "cache")
     assert files.reads < 300
-
-
-@contextlib.contextmanager
-def no_file_longer_than(size: int) -> Iterator[None]:
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize(("store", "size"), [("raw", 256 * 10 + 100), ("compressed", 700), ("raw", 48 * 5 + 7)])

@@ -6,10 +6,7 @@ real, in Python's own writing as in that of every library.
 
 from __future__ import annotations
 
-import contextlib
-import resource
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,20 +17,11 @@ from equipoise.recipe import Recipe, make_recipe
 from equipoise.runs import Run
 from equipoise.scores import read_scores, write_scores
 from equipoise.training import train
+from full_disk import no_file_longer_than
 
 _SETTINGS = (
     "training.members=2", "training.epochs=2", "training.checkpoint_seconds=0", "model.name=mlp", "model.width=16",
 )  # fmt: skip
-
-
-@contextlib.contextmanager
-def _no_file_longer_than(size: int) -> Iterator[None]:
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +51,7 @@ def test_a_full_disk_stops_a_training_in_one_sentence_and_loses_nothing(
     run = tmp_path / "run"
     stopped = set()
     for size in (longest[1] - 1, *(size - 1 for size in longest[2:])):
-        with _no_file_longer_than(size), pytest.raises(RunError, match=r"could not be written: .*Free some") as caught:
+        with no_file_longer_than(size), pytest.raises(RunError, match=r"could not be written: .*Free some") as caught:
             train(recipe, out=run, resume=True)
         stopped.add(Path(str(caught.value).split(" could not")[0]).name)
         assert not list(run.rglob("*.part"))
@@ -80,7 +68,7 @@ def test_a_full_disk_keeps_the_finished_run_that_was_to_be_replaced(
 ) -> None:
     run = tmp_path / "run"
     shutil.copytree(whole, run)
-    with _no_file_longer_than(5000), pytest.raises(RunError, match="could not be written"):
+    with no_file_longer_than(5000), pytest.raises(RunError, match="could not be written"):
         train(recipe, out=run, overwrite=True)
     assert _contents(run.with_name("run.previous")) == _contents(whole)
     assert Run.open(run.with_name("run.previous")).changed_files() == []
@@ -94,7 +82,7 @@ def test_a_full_disk_under_scores_is_the_same_sentence(whole: Path, tmp_path: Pa
     scores = read_scores(whole / "scores" / "validation.parquet")
     write_scores(scores, tmp_path / name)
     before = (tmp_path / name).read_bytes()
-    with _no_file_longer_than(100), pytest.raises(RunError, match=rf"{name} could not be written: File too large"):
+    with no_file_longer_than(100), pytest.raises(RunError, match=rf"{name} could not be written: File too large"):
         write_scores(scores, tmp_path / name)
     assert (tmp_path / name).read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == [name]
