@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from equipoise.report.arms import ArmsView as ArmsView
     from equipoise.report.arms import arms_class_table as arms_class_table
     from equipoise.report.arms import arms_table as arms_table
+    from equipoise.report.class_plots import plot_class_learning as plot_class_learning
+    from equipoise.report.class_plots import plot_classes as plot_classes
     from equipoise.report.comparison_plot import plot_comparison as plot_comparison
     from equipoise.report.cost_plot import plot_cost as plot_cost
     from equipoise.report.curve_plots import plot_precision_recall as plot_precision_recall
@@ -46,6 +48,8 @@ _HOME = {
     "metrics_table": "tables",
     "next_steps": "summary",
     "plot_census": "plots",
+    "plot_class_learning": "class_plots",
+    "plot_classes": "class_plots",
     "plot_comparison": "comparison_plot",
     "plot_cost": "cost_plot",
     "plot_frontier": "frontier_plot",
@@ -73,6 +77,8 @@ __all__ = [
     "metrics_table",
     "next_steps",
     "plot_census",
+    "plot_class_learning",
+    "plot_classes",
     "plot_comparison",
     "plot_cost",
     "plot_frontier",

@@ -109,7 +109,7 @@ def draw_monitored(axes: Axes, epochs: Mapping[int, Sequence[Mapping[str, Any]]]
     axes.set_title(f"Held-out {name}")
     axes.set_xlabel("epoch")
     axes.legend(loc="best", handlelength=1.0)
-    _whole_epochs(axes)
+    whole_epochs(axes)
 
 
 def draw_training_loss(axes: Axes, epochs: Mapping[int, Sequence[Mapping[str, Any]]]) -> None:
@@ -119,12 +119,12 @@ def draw_training_loss(axes: Axes, epochs: Mapping[int, Sequence[Mapping[str, An
         axes.plot(number, values, color=GREY, alpha=0.8, linewidth=1.3)
     axes.set_title("Training loss")
     axes.set_xlabel("epoch")
-    _whole_epochs(axes)
+    whole_epochs(axes)
 
 
 def draw_positive_rate(axes: Axes, epochs: Mapping[int, Sequence[Mapping[str, Any]]], classes: Sequence[str]) -> None:
     """How often each class is predicted at its best threshold of the epoch."""
-    rates = _mean_rates(epochs)
+    rates = mean_by_epoch(epochs, "positive_rate")
     chosen = rarest(np.nan_to_num(rates[-1]), 7) if len(rates) else []
     for index, look in zip(chosen, line_looks(len(chosen)), strict=True):
         name = shown(classes[index], 18) if index < len(classes) else f"class {index}"
@@ -136,12 +136,12 @@ def draw_positive_rate(axes: Axes, epochs: Mapping[int, Sequence[Mapping[str, An
     if chosen:
         said = f"{len(chosen)} least predicted of {len(classes)}" if len(chosen) < len(classes) else None
         axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.02), handlelength=1.6, title=said, alignment="left")
-    _whole_epochs(axes)
+    whole_epochs(axes)
 
 
-def _mean_rates(epochs: Mapping[int, Sequence[Mapping[str, Any]]]) -> Floats:
-    """(epochs, classes) mean over members; one that has stopped keeps its last rates, so that nothing jumps."""
-    table = [[event.get("positive_rate") or [] for event in events] for events in epochs.values()]
+def mean_by_epoch(epochs: Mapping[int, Sequence[Mapping[str, Any]]], key: str) -> Floats:
+    """(epochs, classes) mean over members; one that has stopped keeps its last figures, so that nothing jumps."""
+    table = [[event.get(key) or [] for event in events] for events in epochs.values()]
     width = max((len(rates) for events in table for rates in events), default=0)
     length = max((len(events) for events in table), default=0)
     filled = np.full((len(table), length, width), np.nan)
@@ -153,7 +153,8 @@ def _mean_rates(epochs: Mapping[int, Sequence[Mapping[str, Any]]]) -> Floats:
     return np.asarray(np.nansum(filled, axis=0) / np.where(counts, counts, np.nan))
 
 
-def _whole_epochs(axes: Axes) -> None:
+def whole_epochs(axes: Axes) -> None:
+    """Mark whole epochs only."""
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))

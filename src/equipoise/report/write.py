@@ -11,6 +11,7 @@ from equipoise.report import plots
 from equipoise.report._panels import epochs_of
 from equipoise.report._style import write_figure
 from equipoise.report._words import figure_cell, metric_name, one_in, percent, rule_cells, rule_names
+from equipoise.report.class_plots import plot_class_learning, plot_classes
 from equipoise.report.curve_plots import plot_precision_recall, plot_roc
 from equipoise.report.diagnosis import diagnose_events
 from equipoise.report.gallery_plots import plot_mistakes, plot_samples, read_gallery
@@ -50,6 +51,10 @@ def _figures(view: RunView) -> dict[str, Figure]:
         found["preflight"] = plot_preflight(view.preflight)
     if epochs_of(view.events):
         found["learning"] = plots.plot_learning_curves(view.events, view.census.classes)
+        if any(one is not None for event in view.events for one in event.get("auc") or []):
+            found["learning_by_class"] = plot_class_learning(view.events, view.census.classes)
+    if "rule" in view.metrics and len(view.census.classes) > 1:
+        found["classes"] = plot_classes(view.metrics["rule"])
     validation, test = view.scores.get("validation"), view.scores.get("test")
     if validation is not None and view.rule is not None and view.rule.thresholds is not None:
         found["thresholds"] = plots.plot_thresholds(validation, view.rule)
