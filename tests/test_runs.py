@@ -310,6 +310,31 @@ def test_done_vouches_for_the_files(tmp_path: Path) -> None:
             run.require_done()
 
 
+def test_what_a_person_says_may_be_changed_in_a_finished_run(tmp_path: Path) -> None:
+    path = finished(tmp_path / "run")
+    recipe = path / "recipe.yaml"
+    text = recipe.read_text()
+    for said in (
+        "log:\n  why: does it help?\n  decision: |\n    No.\n\n    Not at all.\n",
+        'log: {why: "", decision: yes}\n',
+        "",
+    ):
+        begin, end = text.split("log:")[0], ""
+        recipe.write_text(begin + said + end)
+        Run.open(path).require_done()
+    assert read_recipe(recipe) == RECIPE
+    recipe.write_text(text.replace("seed: 0", "seed: 1", 1))
+    with pytest.raises(RunError, match=r'changed after it was finished: "recipe.yaml"'):
+        Run.open(path).require_done()
+
+
+def test_a_run_is_resumed_whatever_a_person_says_of_it(tmp_path: Path) -> None:
+    make(tmp_path / "run").close()
+    said = read_recipe("comorbidity", ["name=trial", "log.why=a question"])
+    with Run.create(tmp_path / "run", RECIPE.model_copy(update={"log": said.log}), resume=True) as run:
+        assert read_recipe(run.file("recipe.yaml")).log.why == ""
+
+
 def test_records_and_files_have_known_names(tmp_path: Path) -> None:
     with make(tmp_path / "run") as run:
         with pytest.raises(ArgumentError, match=r'no record "census.json".*Did you mean "census"'):

@@ -1,16 +1,23 @@
-"""Writing files so that a reader never sees half of one."""
+"""Writing files so that a reader never sees half of one, and folders in which one process works at a time."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import platform
 import uuid
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from equipoise._checks import DataError, RunError
+
+try:
+    import fcntl
+except ImportError:  # Windows: a folder is then not locked
+    fcntl = None  # type: ignore[assignment]
 
 
 @contextlib.contextmanager
@@ -77,3 +84,50 @@ def read_json(path: str | Path) -> Any:
             f"{path} is JSON that Equipoise never writes: too deeply nested, or a number of thousands of digits. "
             "Write it again with Equipoise."
         ) from error
+
+
+class FolderLock:
+    """One process at a time works in a folder. The kernel gives the lock back when the process dies."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "lock"
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise RunError(
+                f"{self._path} could not be written: {error.strerror or error}. Choose another folder."
+            ) from error
+        if self._taken(descriptor):
+            owner = os.read(descriptor, 200).decode(errors="replace").strip() or "another process"
+            os.close(descriptor)
+            raise RunError(f"{folder} is in use by {owner}. Wait for it, or choose another folder.")
+        os.ftruncate(descriptor, 0)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        os.write(descriptor, f"process {os.getpid()} on {platform.node()}\n".encode())
+        self._close = weakref.finalize(self, os.close, descriptor)
+        # A forked worker must not keep the folder locked after its parent is killed.
+        if hasattr(os, "register_at_fork"):
+            itself = weakref.ref(self)
+            os.register_at_fork(after_in_child=lambda: _release(itself))
+
+    @staticmethod
+    def _taken(descriptor: int) -> bool:
+        if fcntl is None:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:  # a file system without locks
+            return False
+        return False
+
+    def release(self) -> None:
+        """Give the folder back."""
+        self._close()
+
+
+def _release(lock: weakref.ref[FolderLock]) -> None:
+    alive = lock()
+    if alive is not None:
+        alive.release()

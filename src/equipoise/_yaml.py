@@ -90,6 +90,20 @@ def parse_yaml(text: str, *, place: str) -> Document:
     return document
 
 
+def without_section(content: bytes, name: str) -> bytes:
+    r"""Return the bytes of a YAML file without its top-level section `name`; all others stay as they are.
+
+    The section ends before the next line that begins with anything but a space; empty lines before it go with it.
+
+    Example:
+        >>> without_section(b"seed: 1\n\nlog:\n  why: does it help?\nname: run\n", "log")
+        b'seed: 1\nname: run\n'
+    """
+    key = re.escape(name.encode())
+    pattern = rb"(?m)^(?:[ \t]*\r?\n)*" + key + rb":[^\n]*(?:\n(?=[ \t\r\n])[^\n]*)*(?:\n|\Z)"
+    return re.sub(pattern, b"", content, count=1)
+
+
 class _Builder:
     """Turns composed YAML nodes into plain values; holds the count of values and the lines."""
 

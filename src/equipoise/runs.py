@@ -21,24 +21,17 @@ import errno
 import hashlib
 import json
 import os
-import platform
 import re
 import shlex
 import shutil
-import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, Protocol, runtime_checkable
 
 from equipoise import __version__
 from equipoise._checks import ArgumentError, DataError, RunError, listed, nearest
-from equipoise._files import read_json, write_json, write_text
-from equipoise._yaml import parse_yaml, read_yaml
-
-try:
-    import fcntl
-except ImportError:  # Windows: a folder is then not locked
-    fcntl = None  # type: ignore[assignment]
+from equipoise._files import FolderLock, read_json, write_json, write_text
+from equipoise._yaml import parse_yaml, read_yaml, without_section
 
 FORMAT = 1
 RECORDS = ("census", "weights", "plan", "preflight", "ledger", "columns", "decision", "metrics", "model", "posthoc")
@@ -80,7 +73,7 @@ class Run:
     Use a created run as a context manager, or call `close`, so that its lock is given back.
     """
 
-    def __init__(self, path: Path, about: dict[str, Any], lock: _Lock | None) -> None:
+    def __init__(self, path: Path, about: dict[str, Any], lock: FolderLock | None) -> None:
         self.path = path
         self.about = about
         self._lock = lock
@@ -133,7 +126,7 @@ class Run:
                 (path / folder).mkdir(exist_ok=True)
         except OSError as error:
             raise RunError(f"{path} could not be made: {error.strerror or error}. Choose another folder.") from error
-        lock = _Lock(path)
+        lock = FolderLock(path)
         about = {
             "format": FORMAT,
             "equipoise": __version__,
@@ -149,15 +142,14 @@ class Run:
     def _resume(cls, path: Path, recipe: _Writable | None) -> Run:
         about = _read_about(path)
         if recipe is not None:
-            changed = _changed_keys(
-                read_yaml(path / "recipe.yaml").values, parse_yaml(recipe.to_yaml(), place="recipe").values
-            )
+            told, now = read_yaml(path / "recipe.yaml"), parse_yaml(recipe.to_yaml(), place="recipe")
+            changed = [text for text in _changed_keys(told.values, now.values) if not text.startswith(("log ", "log."))]
             if changed:
                 raise RunError(
                     f"{path} began with another recipe: {'; '.join(changed[:6])}. "
                     "Resume with the recipe of the run, or choose another folder."
                 )
-        run = cls(path, about, _Lock(path))
+        run = cls(path, about, FolderLock(path))
         if not run.is_done:
             run._drop_half_event()
             for leftover in path.rglob(".*.part"):
@@ -358,8 +350,7 @@ class Run:
             name = path.relative_to(self.path).as_posix()
             if path.is_file() and not name.startswith(_REBUILT) and not path.name.startswith("."):
                 try:
-                    with path.open("rb") as opened:
-                        found[name] = hashlib.file_digest(opened, "sha256").hexdigest()
+                    found[name] = _digest(path)
                 except OSError as error:
                     raise RunError(
                         f"{path} could not be read: {error.strerror or error}. Give yourself the right to read it."
@@ -369,6 +360,14 @@ class Run:
     def _how_to_resume(self) -> str:
         recipe, folder = (shlex.quote(str(path)) for path in (self.path / "recipe.yaml", self.path))
         return f"Go on with: equipoise train {recipe} --out {folder} --resume"
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a file; of a recipe without its log, which a person may change in a finished run."""
+    with path.open("rb") as opened:
+        if path.name == "recipe.yaml":
+            return hashlib.sha256(without_section(opened.read(), "log")).hexdigest()
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def plain(value: Any) -> Any:
@@ -428,7 +427,7 @@ def _already_there(path: Path) -> str:
 def _set_aside(path: Path) -> str | None:
     """Move a finished run beside itself, delete an unfinished one; return the name of the finished one, if any."""
     about = _read_about(path)
-    lock = _Lock(path)
+    lock = FolderLock(path)
     try:
         if not (path / "DONE").exists():
             shutil.rmtree(path)
@@ -450,49 +449,3 @@ def _changed_keys(old: Any, new: Any, path: str = "") -> list[str]:
         inside = (_changed_keys(old.get(k), new.get(k), f"{path}.{k}" if path else str(k)) for k in keys)
         return [text for found in inside for text in found]
     return [] if old == new else [f"{path} was {json.dumps(old)}, now {json.dumps(new)}"]
-
-
-class _Lock:
-    """One process at a time works in a run folder. The kernel gives the lock back when the process dies."""
-
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / "lock"
-        try:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise RunError(
-                f"{self._path} could not be written: {error.strerror or error}. Choose another folder."
-            ) from error
-        if self._taken(descriptor):
-            owner = os.read(descriptor, 200).decode(errors="replace").strip() or "another process"
-            os.close(descriptor)
-            raise RunError(f"{folder} is in use by {owner}. Wait for it, or choose another folder.")
-        os.ftruncate(descriptor, 0)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        os.write(descriptor, f"process {os.getpid()} on {platform.node()}\n".encode())
-        self._close = weakref.finalize(self, os.close, descriptor)
-        # A forked worker must not keep the folder locked after its parent is killed.
-        if hasattr(os, "register_at_fork"):
-            itself = weakref.ref(self)
-            os.register_at_fork(after_in_child=lambda: _release(itself))
-
-    @staticmethod
-    def _taken(descriptor: int) -> bool:
-        if fcntl is None:
-            return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:  # a file system without locks
-            return False
-        return False
-
-    def release(self) -> None:
-        self._close()
-
-
-def _release(lock: weakref.ref[_Lock]) -> None:
-    alive = lock()
-    if alive is not None:
-        alive.release()

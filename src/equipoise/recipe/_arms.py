@@ -36,4 +36,4 @@ def resolve_arms(recipe: Recipe) -> dict[str, Recipe]:
 
 
 def _same(one: Recipe, other: Recipe) -> bool:
-    return one.model_copy(update={"name": other.name}) == other
+    return one.without_log().model_copy(update={"name": other.name}) == other.without_log()

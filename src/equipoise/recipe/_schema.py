@@ -33,6 +33,11 @@ def _name(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
+def _text(value: Any) -> Any:
+    """An empty `why:` is no text."""
+    return "" if value is None else _name(value)
+
+
 def _absolute(path: str) -> str:
     """A recipe means the same file wherever it is read again: a run folder keeps the full path."""
     return str(Path(path).expanduser().absolute())
@@ -81,6 +86,7 @@ _Count = Annotated[_Whole, Field(ge=1)]
 _Folds = Annotated[_Whole, Field(ge=2)]
 _Seed = Annotated[_Whole, Field(ge=0, lt=2**63)]
 _Name = Annotated[str, BeforeValidator(_name), Field(min_length=1)]
+_Text = Annotated[str, BeforeValidator(_text)]
 _PathName = Annotated[_Name, AfterValidator(_absolute)]
 _ArmName = Annotated[_Name, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
 _CacheName = Annotated[_Name, AfterValidator(lambda path: path if path == "auto" else _absolute(path))]
@@ -153,7 +159,8 @@ class SplitSettings(_Settings):
     fractions: Annotated[tuple[_Share, _Share, _Share], Field()] = (0.7, 0.15, 0.15)
     seed: _Seed | None = None  # None: the seed of the recipe
     file: _PathName | None = None
-    folds: _Folds | None = None
+    folds: _Folds | None = None  # equal parts, each the test role of one run
+    fold: _Seed | None = None  # which of them is the test role, from 0; null: one run for each
 
     @field_validator("fractions")
     @classmethod
@@ -343,8 +350,15 @@ class DistilSettings(_Settings):
     keep_scores: _Switch = False  # score the teachers once; only where images are not varied
 
 
+class LogSettings(_Settings):
+    """What a person says about a run. It may be changed at any time: nothing is computed from it."""
+
+    why: _Text = ""  # the question that the run is to answer
+    decision: _Text = ""  # what was decided when it was answered
+
+
 class Recipe(_Settings):
-    """Everything a run is told. Equal recipes give equal runs."""
+    """Everything a run is told. Equal recipes, their `log` apart, give equal runs."""
 
     name: _Name = "run"
     seed: _Seed = 0
@@ -358,6 +372,7 @@ class Recipe(_Settings):
     decision: DecisionSettings = DecisionSettings()
     distil: DistilSettings = DistilSettings()
     arms: dict[_ArmName, dict[_Name, Any] | None] = Field(default_factory=dict)  # several runs: what each changes
+    log: LogSettings = LogSettings()
 
     @model_validator(mode="after")
     def _keys_agree(self) -> Recipe:
@@ -370,6 +385,10 @@ class Recipe(_Settings):
     def split_seed(self) -> int:
         """The seed of the split: its own, or the recipe's."""
         return self.seed if self.split.seed is None else self.split.seed
+
+    def without_log(self) -> Recipe:
+        """Return the recipe without what a person says about it: what must be equal for runs to be equal."""
+        return self.model_copy(update={"log": LogSettings()})
 
     def require_runnable(self) -> None:
         """Raise `ArgumentError` naming what is missing or not available in this version, and the way out."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from equipoise._lazy import load_late
 
 if TYPE_CHECKING:
+    from equipoise.report.ablation_view import AblationView as AblationView
     from equipoise.report.arms import ArmsView as ArmsView
     from equipoise.report.arms import arms_class_table as arms_class_table
     from equipoise.report.arms import arms_table as arms_table
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from equipoise.report.write import write_report as write_report
 
 _HOME = {
+    "AblationView": "ablation_view",
     "Diagnosis": "diagnosis",
     "ArmsView": "arms",
     "arms_class_table": "arms",
@@ -67,6 +69,7 @@ _HOME = {
 }
 
 __all__ = [
+    "AblationView",
     "ArmsView",
     "Diagnosis",
     "RunView",

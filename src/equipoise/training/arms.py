@@ -87,9 +87,10 @@ def _claim(recipe: Recipe, out: Path, *, overwrite: bool) -> None:
         raise RunError(f"{out} is the folder of one run. Give another folder for the arms of {recipe.name}.")
     if kept.exists():
         before = read_recipe(kept)
-        if before == recipe:
+        if before.without_log() == recipe.without_log():
             return
-        changed = [key for key, value in recipe.model_dump().items() if before.model_dump()[key] != value]
+        told = before.without_log().model_dump()
+        changed = [key for key, value in recipe.without_log().model_dump().items() if told[key] != value]
         if not overwrite:
             raise RunError(
                 f"{out} holds arms of another recipe (it differs in {listed(changed)}). Give another --out, or "
