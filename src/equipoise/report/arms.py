@@ -87,8 +87,12 @@ def arms_class_table(arms: ArmsView, comparison: Comparison) -> Table:
     table = empty_table(f"{metric_name(arms.metric)} by class: {before} and {after}")
     table_columns(table, "class", ["positives", before, after, "difference", "p adjusted", "note"])
     for row in comparison.classes:
-        cells = [f"{row.positives:,}", f"{row.value_b:.3f}", f"{row.value_a:.3f}"]
+        cells = [f"{row.positives:,}", _number(row.value_b), _number(row.value_a)]
         interval = "no interval" if math.isnan(row.low) else f"[{row.low:+.3f}, {row.high:+.3f}]"
-        p = "-" if math.isnan(row.adjusted_p) else f"{row.adjusted_p:.3f}"
-        table_row(table, row.class_name or "", [*cells, f"{row.value:+.3f} {interval}", p, row.note])
+        difference = "-" if math.isnan(row.value) else f"{row.value:+.3f} {interval}"
+        table_row(table, row.class_name or "", [*cells, difference, _number(row.adjusted_p), row.note])
     return table
+
+
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3f}"
