@@ -255,6 +255,8 @@ DISAGREE = {
     "balance: {sampling: {method: uniform, max_repeats: many}}": r'"none" \(no limit\) or a number of at least 1',
     "balance: {sampling: {method: uniform, max_repeats: 0.5}}": r'"none" \(no limit\) or a number of at least 1',
     "split: {file: a.csv, folds: 3}": r"folds: cannot stand beside split\.file",
+    "split: {fold: 3, folds: 3}": r"fold: 3 is no fold: folds go from 0 to 2",
+    "split: {fold: 0}": r"fold: 0 is no fold: there are no folds\. Add split\.folds",
     "split: {fractions: [0.8, 0, 0.2]}\ntraining: {members: 1}": r"has no validation share",
     "training: {monitor: qwk}\ndata: {task: binary}": r"qwk needs ordinal grades; the task is binary",
     "training: {minimum_learning_rate: 1}": r"must be at most learning_rate",
@@ -368,7 +370,8 @@ def test_what_cannot_run_yet_names_the_remedy() -> None:
         recipe.require_runnable()
     message = str(caught.value)
     assert "data.table names no table. Give one: --set data.table=TABLE.csv" in message
-    assert "is known but not available in this version. Set split.folds: null" in message
+    assert "split.folds asks for 5 runs" in message
+    assert "split.fold: 0" in message
 
 
 def test_losses_of_a_recipe_are_those_of_the_list() -> None:

@@ -88,7 +88,7 @@ def train(
     _check_flags(out, resume=resume, overwrite=overwrite)
     if made and not json:
         console().print(recipe.to_yaml(brief=True))
-    if recipe.arms:
+    if recipe.arms or recipe.split.in_turn:
         _train_arms(recipe, out or Path("runs") / recipe.name, overwrite=overwrite, json=json)
         return
     from equipoise.runs import next_run_path

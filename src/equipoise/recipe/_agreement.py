@@ -68,12 +68,12 @@ def obstacles(recipe: Recipe) -> list[Issue]:
                 "--set data.images=FOLDER",
             )
         )
-    if recipe.split.folds is not None:
+    if recipe.split.in_turn:
         found.append(
             (
                 "split.folds",
-                "is known but not available in this version. Set split.folds: null; for members that take turns at "
-                "validation set training.members",
+                f"asks for {recipe.split.folds} runs, each with another fold as its test role. Train them with "
+                "train_arms or on the command line, or name one: split.fold: 0",
             )
         )
     return found
@@ -89,7 +89,12 @@ def _data_issues(recipe: Recipe) -> Iterator[Issue]:
     if data.task == "binary" and len(data.labels) > 1:
         yield "data.task", "binary has one label column. Set multilabel, or name one column"
     if split.file is not None and split.folds is not None:
-        yield "split.folds", "cannot stand beside split.file, which holds the folds. Remove one of the two"
+        yield "split.folds", "cannot stand beside split.file, which gives the roles. Remove one of the two"
+    if split.fold is not None and not split.fold < (split.folds or 0):
+        there = (
+            "there are no folds. Add split.folds" if split.folds is None else f"folds go from 0 to {split.folds - 1}"
+        )
+        yield "split.fold", f"{split.fold} is no fold: {there}"
 
 
 _OF_TABLES = ("width", "depth", "ensemble", "embedding", "embedding_size", "bins", "skip")

@@ -12,6 +12,8 @@ from equipoise.recipe._schema import Recipe
 def resolve_arms(recipe: Recipe) -> dict[str, Recipe]:
     """Return the recipe of each arm, in order; everything that an arm does not name is equal by construction.
 
+    A recipe with `split.folds` and no `split.fold` has an arm for each fold, ``fold-0`` and so on.
+
     Raises:
         ArgumentError: an arm changes a key that does not exist, to what it cannot be, or is told twice the same; the
             message names the arm.
@@ -21,6 +23,8 @@ def resolve_arms(recipe: Recipe) -> dict[str, Recipe]:
         >>> {name: arm.loss.name for name, arm in resolve_arms(recipe).items()}
         {'plain': 'auto', 'focal': 'focal'}
     """
+    if recipe.split.in_turn:
+        return _folds(recipe)
     base: Any = recipe.model_dump(mode="json", exclude={"arms"})
     found: dict[str, Recipe] = {}
     for name, changes in recipe.arms.items():
@@ -33,6 +37,21 @@ def resolve_arms(recipe: Recipe) -> dict[str, Recipe]:
             raise ArgumentError(f"The arms {listed([twin, name])} are the same recipe. Remove one, or change it.")
         found[name] = arm
     return found
+
+
+def _folds(recipe: Recipe) -> dict[str, Recipe]:
+    """Return one recipe for each fold, which is its test role."""
+    if recipe.arms:
+        raise ArgumentError(
+            f"The recipe {recipe.name} has arms and split.folds. Compare arms over folds with equipoise ablate, or "
+            "remove one of the two."
+        )
+    values: Any = recipe.model_dump(mode="json")
+    folds = range(recipe.split.folds or 0)
+    return {
+        f"fold-{fold}": recipe_from(with_value(values | {"name": f"fold-{fold}"}, ("split", "fold"), fold))
+        for fold in folds
+    }
 
 
 def _same(one: Recipe, other: Recipe) -> bool:

@@ -162,6 +162,11 @@ class SplitSettings(_Settings):
     folds: _Folds | None = None  # equal parts, each the test role of one run
     fold: _Seed | None = None  # which of them is the test role, from 0; null: one run for each
 
+    @property
+    def in_turn(self) -> bool:
+        """Whether each fold is to be the test role of a run of its own."""
+        return self.folds is not None and self.fold is None
+
     @field_validator("fractions")
     @classmethod
     def _sum_to_one(cls, fractions: tuple[float, float, float]) -> tuple[float, float, float]:

@@ -20,7 +20,7 @@ _SHOWN = ("macro_auc", "macro_ap", "macro_f1", "auc", "ap", "f1", "qwk", "exact_
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ArmsView:
-    """Several finished runs, judged on the same test rows.
+    """Several finished runs, judged on the same test rows, or on the folds of one split.
 
     Attributes:
         views: by the name of the arm, in order.
@@ -44,15 +44,24 @@ class ArmsView:
         usual = "f1" if len(first.census.classes) == 1 else "macro_f1"
         chosen = metric or ("qwk" if first.census.task == "ordinal" else usual)
         judged = {name: view for name, view in views.items() if "test" in view.scores}
-        if len(judged) < len(views) or len(views) < 2:
+        if len(judged) < len(views) or len(views) < 2 or first.recipe.split.fold is not None:
             return cls(views, (), chosen)
         scores = {name: view.scores["test"] for name, view in views.items()}
         rules = {name: view.rule for name, view in views.items()}
         return cls(views, compare_arms(scores, next(iter(views)), chosen, rules=rules), chosen)
 
     def sentences(self) -> list[str]:
-        """Return one sentence for each arm beside the first."""
-        return [comparison.sentence for comparison in self.comparisons]
+        """Return one sentence for each arm beside the first; of folds, one for all."""
+        if next(iter(self.views.values())).recipe.split.fold is None:
+            return [comparison.sentence for comparison in self.comparisons]
+        values = [view.metrics["rule"].value(self.metric) for view in self.views.values() if "rule" in view.metrics]
+        known = [value for value in values if not math.isnan(value)]
+        if not known:
+            return []
+        return [
+            f"Over {len(known)} folds, in which each row is tested once: {metric_name(self.metric)} "
+            f"{sum(known) / len(known):.3f} on average, from {min(known):.3f} to {max(known):.3f}."
+        ]
 
 
 def arms_table(arms: ArmsView) -> Table:

@@ -36,19 +36,19 @@ def train_arms(recipe: Recipe, *, out: str | Path, overwrite: bool = False, watc
     it was, and the rest are trained: nothing is trained twice.
 
     Args:
-        recipe: with `arms`.
+        recipe: with `arms`, or with `split.folds`: then each fold is the test role of one arm.
         out: the folder; made where it is missing.
         overwrite: begin again where `out` holds arms of another recipe.
         watch: where progress is shown; None is silent.
 
     Raises:
-        ArgumentError: the recipe has no arms, or one of them cannot be.
+        ArgumentError: the recipe has neither arms nor folds, or one of them cannot be.
         RunError: `out` holds arms of another recipe.
         DataError: the table cannot be used.
     """
     watch = watch or Silent()
-    if not recipe.arms:
-        raise ArgumentError("The recipe has no arms. Name some, or train it with train().")
+    if not recipe.arms and not recipe.split.in_turn:
+        raise ArgumentError("The recipe has neither arms nor folds. Name some, or train it with train().")
     resolved = {name: _with_teachers(arm, Path(out), recipe) for name, arm in resolve_arms(recipe).items()}
     for arm in resolved.values():
         arm.require_runnable()

@@ -315,7 +315,22 @@ def _make_split(recipe: Recipe, labels: Labels) -> Split:
     settings = recipe.split
     if settings.file is not None:
         return _from_file(settings.file, labels)
+    if settings.folds is not None:
+        return _from_fold(recipe, labels)
     return split_labels(labels, fractions=settings.fractions, seed=recipe.split_seed)
+
+
+def _from_fold(recipe: Recipe, labels: Labels) -> Split:
+    """One fold is the test role; the other groups are shared among train and validation as the fractions say."""
+    settings, seed = recipe.split, recipe.split_seed
+    folds = split_labels(labels, folds=settings.folds, seed=seed).folds
+    assert folds is not None
+    rest = np.flatnonzero(folds != settings.fold)
+    train, validation, _ = settings.fractions
+    shares = (train / (train + validation), validation / (train + validation), 0.0)
+    roles = np.full(len(labels), "test", dtype=object)
+    roles[rest] = split_labels(labels.select(rest), fractions=shares, seed=seed).roles
+    return Split(labels.ids, roles)
 
 
 def _members(recipe: Recipe, labels: Labels, split: Split) -> tuple[tuple[Member, ...], Index]:
