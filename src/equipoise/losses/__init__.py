@@ -21,6 +21,13 @@ from equipoise.losses._distribution_balanced import DistributionBalanced, distri
 from equipoise.losses._focal import SigmoidFocal, SoftmaxFocal
 from equipoise.losses._margin import LDAM, ldam_loss
 from equipoise.losses._ordinal import Corn, SquaredDistance, corn_loss, squared_distance_loss
+from equipoise.losses._overlap import (
+    dice_loss,
+    generalised_dice_loss,
+    soft_cldice_loss,
+    soft_skeleton,
+    tversky_loss,
+)
 from equipoise.losses._regression import Regression, regression_loss
 from equipoise.losses.functional import (
     binary_cross_entropy_loss,
@@ -28,11 +35,13 @@ from equipoise.losses.functional import (
     sigmoid_focal_loss,
     softmax_focal_loss,
 )
+from equipoise.losses.mask_loss import MASK_LOSSES, MaskLoss, MaskTermEntry, make_mask_loss, read_mask_terms
 from equipoise.losses.registry import LOSSES, LossEntry, make_loss, settings_of
 
 __all__ = [
     "LDAM",
     "LOSSES",
+    "MASK_LOSSES",
     "AUCMargin",
     "Asymmetric",
     "BalancedSoftmax",
@@ -43,6 +52,8 @@ __all__ = [
     "DistributionBalanced",
     "LogitAdjusted",
     "LossEntry",
+    "MaskLoss",
+    "MaskTermEntry",
     "Regression",
     "SigmoidFocal",
     "SigmoidLogitAdjusted",
@@ -54,14 +65,21 @@ __all__ = [
     "binary_cross_entropy_loss",
     "corn_loss",
     "cross_entropy_loss",
+    "dice_loss",
     "distribution_balanced_loss",
+    "generalised_dice_loss",
     "ldam_loss",
     "logit_adjusted_loss",
     "make_loss",
+    "make_mask_loss",
+    "read_mask_terms",
     "regression_loss",
     "settings_of",
     "sigmoid_focal_loss",
     "sigmoid_logit_adjusted_loss",
+    "soft_cldice_loss",
+    "soft_skeleton",
     "softmax_focal_loss",
     "squared_distance_loss",
+    "tversky_loss",
 ]
