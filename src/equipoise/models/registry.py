@@ -15,6 +15,7 @@ from equipoise.models._base import TabularModel
 from equipoise.models._embeddings import quantile_bin_edges
 from equipoise.models._image_base import ImageModel
 from equipoise.models._inputs import initialise_bias
+from equipoise.models._mask_base import MaskModel
 from equipoise.models.linear import Linear
 from equipoise.models.mlp import MLP
 from equipoise.models.tabm import TabM
@@ -109,12 +110,16 @@ def prior_logits(
     return np.asarray(logits - np.logaddexp.reduce(logits), dtype=np.float64)
 
 
-def model_from_dict(value: dict[str, Any]) -> TabularModel | ImageModel:
+def model_from_dict(value: dict[str, Any]) -> TabularModel | ImageModel | MaskModel:
     """Return the model that its `to_dict` described, its weights not yet loaded; nothing is fetched.
 
     Raises:
         ArgumentError: the description names a model or setting that does not exist.
     """
+    if "patch_size" in value:
+        from equipoise.models.mask_models import mask_model_from_dict
+
+        return mask_model_from_dict(value)
     if "channels" in value:
         from equipoise.models.hybrid import make_image_model
 
