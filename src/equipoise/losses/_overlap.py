@@ -119,10 +119,10 @@ class OverlapSums:
 
     def pooled(self) -> OverlapSums:
         """Return the sums over all images together, as if they were one: batch Dice."""
-        sums = (
+        overlap, predicted, actual, known = (
             (self.weights * one).sum(0, keepdim=True) for one in (self.overlap, self.predicted, self.actual, self.known)
         )
-        return OverlapSums(*sums, weights=torch.ones_like(self.weights[:1]))
+        return OverlapSums(overlap, predicted, actual, known, torch.ones_like(self.weights[:1]))
 
     def mean(self, losses: Tensor) -> Tensor:
         """Return the mean loss over images and classes in which a pixel is known, images by their weights."""

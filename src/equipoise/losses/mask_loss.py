@@ -312,11 +312,10 @@ def make_mask_loss(
     _check_settings(entries, settings, weights, alpha)
     pixel: dict[str, ClassLoss] = {}
     task = OVERLAPPING if overlapping else EXCLUSIVE
-    shared = {"weights": weights, "prevalence": prevalence}
     for entry in (entry for entry in entries if not entry.whole_mask):
-        own = {key: value for key, value in settings.items() if key in entry.settings}
+        own: dict[str, Any] = {key: value for key, value in settings.items() if key in entry.settings}
         own |= {"gamma": gamma, "alpha": alpha} if entry.name == "focal" else {}
-        pixel[entry.name] = make_loss(entry.name, task, **shared, **own)
+        pixel[entry.name] = make_loss(entry.name, task, weights=weights, prevalence=prevalence, **own)
     of_masks = {
         entry.name: {key: value for key, value in settings.items() if key in (*entry.settings, "smooth")}
         | ({} if entry.name == "generalised_dice" else {"background": background})

@@ -51,7 +51,8 @@ class MaskModel(Model, abc.ABC):
         found = self.padded_heads(padded)
         if padded is images:
             return found
-        return found[(..., *(slice(side) for side in images.shape[2:]))]
+        whole = (slice(None),) * 3
+        return found[whole + tuple(slice(side) for side in images.shape[2:])]
 
     @abc.abstractmethod
     def padded_heads(self, images: Tensor) -> Tensor:

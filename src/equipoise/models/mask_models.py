@@ -131,7 +131,7 @@ class EncoderDecoder(MaskModel):
     @property
     def head_biases(self) -> list[nn.Parameter]:
         """The bias of the output."""
-        return [self.net.segmentation_head[0].bias]  # type: ignore[index, union-attr, list-item]
+        return [self.net.segmentation_head[0].bias]  # type: ignore[index, union-attr]
 
 
 def make_mask_model(
