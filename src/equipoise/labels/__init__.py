@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from equipoise.labels.check import Finding as Finding
     from equipoise.labels.check import SplitCheck as SplitCheck
     from equipoise.labels.check import check_split as check_split
+    from equipoise.labels.mask_classes import ForegroundRule as ForegroundRule
+    from equipoise.labels.mask_classes import MaskClasses as MaskClasses
     from equipoise.labels.read import Labels as Labels
     from equipoise.labels.read import names_of as names_of
     from equipoise.labels.read import read_labels as read_labels
@@ -33,7 +35,9 @@ if TYPE_CHECKING:
 _HOME = {
     "Census": "census",
     "Finding": "check",
+    "ForegroundRule": "mask_classes",
     "Labels": "read",
+    "MaskClasses": "mask_classes",
     "Split": "split",
     "SplitCheck": "check",
     "SplitReport": "split",

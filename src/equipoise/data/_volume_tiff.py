@@ -1,0 +1,265 @@
+"""TIFF of every kind, through tifffile: stacks, BigTIFF, OME, ImageJ, compressed, in strips or tiles."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equipoise._checks import DataError, RunError
+from equipoise.data._volume_raw import RawSource
+from equipoise.data.volumes import Piece, Region, Source, Volume, extent
+
+_GEO = (33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)  # scale, tie points, transformation, keys; GDAL's own
+_JPEGS = (6, 7, 33007, 34892)
+_AGAIN = "Copy or write the file again."
+_WHITE_IS_ZERO = 0
+_INCH = 2
+
+
+class TiffSource:
+    """The pages of a TIFF, each in strips or tiles that are decoded one by one; unusual ones are decoded whole."""
+
+    def __init__(self, path: Path, series: Any, shape: tuple[int, ...], dtype: np.dtype[Any], inverted: bool) -> None:
+        self._path, self._pages, self._shape, self._dtype = path, series.pages, shape, dtype
+        self._page_shape = tuple(series.keyframe.shape)
+        self._inverted = inverted
+        separate, depth, _, _, samples = series.keyframe.shaped
+        self._plain = separate == depth == samples == 1 and len(self._page_shape) == 2
+        self._lead = shape[: len(shape) - len(self._page_shape)]
+        self._grid: list[tuple[slice, slice]] = _grid(series.keyframe) if self._plain else []
+
+    def pieces(self, size: int) -> Iterator[Piece]:
+        """See `Source`: strips or tiles of one page, as many as `size` holds and at least one."""
+        whole = tuple(slice(0, length) for length in self._page_shape)
+        for number in range(len(self._pages)):
+            before = self._before(number)
+            if not self._plain:
+                yield Piece((*before, *whole), partial(self._page, number))
+                continue
+            for region, segments in _runs(self._grid, self._dtype.itemsize, size):
+                yield Piece(
+                    (*before, *region),
+                    partial(self._decode, number, region, segments),
+                )
+
+    def read_region(self, region: Region) -> NDArray[Any]:
+        """See `Source`: only the strips and tiles that meet the region are decoded."""
+        cut = len(self._lead)
+        lead, inner = region[:cut], region[cut:]
+        found = np.empty((int(np.prod(extent(lead), dtype=np.int64)), *extent(inner)), self._dtype)
+        for place, index in enumerate(np.ndindex(extent(lead))):
+            at = [part.start + step for part, step in zip(lead, index, strict=True)]
+            number = int(np.ravel_multi_index(at, self._lead)) if at else 0
+            if self._plain:
+                met = [n for n, cell in enumerate(self._grid) if all(map(_meet, cell, inner))]
+                found[place] = self._decode(number, inner, met)
+            else:
+                found[place] = self._page(number)[(slice(None),) * (found.ndim - 1 - len(inner)) + inner]
+        return found.reshape(extent(region))
+
+    def _before(self, number: int) -> Region:
+        at = np.unravel_index(number, self._lead) if self._lead else ()
+        return tuple(slice(int(index), int(index) + 1) for index in at)
+
+    def _decode(self, number: int, region: Region, segments: list[int]) -> NDArray[Any]:
+        """Return a region of a page out of the segments that meet it, with an axis of one for each leading axis."""
+        page = self._pages[number]
+        ones = (1,) * len(self._lead)
+        if len(segments) == 1 and self._grid[segments[0]] == region:
+            return self._right(self._segment(page, segments[0], number)).reshape(*ones, *extent(region))
+        found = np.empty(extent(region), self._dtype)
+        for segment in segments:
+            inside, outside = zip(
+                *(_overlap(cell, part) for cell, part in zip(self._grid[segment], region, strict=True)), strict=True
+            )
+            found[outside] = self._segment(page, segment, number)[inside]
+        return self._right(found).reshape(*ones, *extent(region))
+
+    def _segment(self, page: Any, segment: int, number: int) -> NDArray[Any]:
+        """Return one strip or tile, cut to what is inside the page. Reading by position needs no lock."""
+        rows, columns = self._grid[segment]
+        shape = (rows.stop - rows.start, columns.stop - columns.start)
+        if page is None:  # a page that an OME file leaves out
+            return np.zeros(shape, self._dtype)
+        keyframe = page.keyframe
+        offset, count = page.dataoffsets[segment], page.databytecounts[segment]
+        if not count:
+            return np.full(shape, keyframe.nodata, self._dtype)
+        data = os.pread(page.parent.filehandle.fileno(), count, offset)
+        if len(data) < count:
+            raise self._damaged(f"it ends inside page {number + 1}")
+        extra = {"jpegtables": page.jpegtables, "jpegheader": keyframe.jpegheader} if _is_jpeg(keyframe) else {}
+        try:
+            decoded = keyframe.decode(data, segment, _fullsize=False, **extra)[0]
+            return np.asarray(decoded).reshape(decoded.shape[1:3])[: shape[0], : shape[1]]
+        except Exception as error:  # every codec has errors of its own
+            raise self._damaged(f"page {number + 1} does not decode ({_short(error)})") from error
+
+    def _page(self, number: int) -> NDArray[Any]:
+        page = self._pages[number]
+        if page is None:
+            return np.zeros((1,) * len(self._lead) + self._page_shape, self._dtype)
+        try:
+            pixels = page.asarray(maxworkers=1)
+        except Exception as error:  # every codec has errors of its own
+            raise self._damaged(f"page {number + 1} does not decode ({_short(error)})") from error
+        return self._right(pixels).reshape((1,) * len(self._lead) + self._page_shape)
+
+    def _right(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        pixels = pixels.astype(self._dtype, copy=False)
+        if not self._inverted:
+            return pixels
+        return np.asarray(~pixels if pixels.dtype == np.bool_ else np.iinfo(pixels.dtype).max - pixels)
+
+    def _damaged(self, what: str) -> DataError:
+        return DataError(f"{self._path} is a damaged TIFF: {what}. {_AGAIN}")
+
+
+def open_tiff(path: Path) -> Volume:
+    """Open a TIFF; a chain of pages that breaks off is an error, where tifffile would return fewer pages."""
+    try:
+        import tifffile
+    except ImportError as error:
+        raise RunError(
+            f"{path} needs tifffile, which could not be loaded: {error}. "
+            "Install it with: pip install 'equipoise[images]'."
+        ) from error
+    with _Warnings() as said:
+        try:
+            file = tifffile.TiffFile(path)
+            count = len(file.pages)
+            listed = file.series
+            series = listed[0]
+            shape, dtype = tuple(map(int, series.shape)), np.dtype(series.dtype).newbyteorder("=")
+            keyframe = series.keyframe
+        except (tifffile.TiffFileError, OSError, ValueError, IndexError, KeyError, TypeError) as error:
+            raise DataError(f"{path} is no TIFF that can be read: {_short(error)}. {_AGAIN}") from error
+    broken = [text for text in said.texts if "invalid page offset" in text or "invalid value offset" in text]
+    if broken:
+        raise DataError(f"{path} is a truncated TIFF: it ends after {count} of its pages. {_AGAIN}")
+    if dtype.kind not in "biuf":
+        raise DataError(f"{path} holds {dtype}. Write it as whole numbers or floats.")
+    inverted = keyframe.photometric == _WHITE_IS_ZERO and dtype.kind in "bu"
+    notes: tuple[str, ...] = (
+        (f"{path.name} says that white is zero: its values are turned round, as viewers do.",) if inverted else ()
+    )
+    if len(listed) > 1:
+        notes += (f"{path.name} holds {len(listed)} images of different shapes; the first, {shape}, is read.",)
+    raw = None if inverted else _raw(path, file, series, shape)
+    source: Source = raw or TiffSource(path, series, shape, dtype, inverted)
+    tags = file.pages.first.tags
+    geo = {number: tags[number].value for number in _GEO if number in tags}
+    return Volume(path, shape, dtype, series.axes, source, "tiff", _spacing(file, series), None, geo, notes)
+
+
+def _raw(path: Path, file: Any, series: Any, shape: tuple[int, ...]) -> RawSource | None:
+    """Return where the pixels lie in one run, or None where they are compressed or scattered."""
+    stored = np.dtype(series.dtype)
+    if series.dataoffset is None or stored.kind == "b" or file.is_mmstack:
+        return None
+    return RawSource(path, int(series.dataoffset), shape, stored.newbyteorder(file.byteorder))
+
+
+def _spacing(file: Any, series: Any) -> tuple[float, ...] | None:
+    """Return the size of a pixel along each axis as the file's own metadata say it, 0 where they do not."""
+    found: dict[str, float] = {}
+    tags = file.pages.first.tags
+    for axis, tag in (("X", 282), ("Y", 283)):
+        if tag in tags and tags[tag].value[0]:
+            found[axis] = tags[tag].value[1] / tags[tag].value[0]
+    if 33550 in tags:
+        found |= dict(zip("XYZ", map(float, tags[33550].value), strict=False))
+    if file.is_imagej and (file.imagej_metadata or {}).get("spacing"):
+        found["Z"] = float(file.imagej_metadata["spacing"])
+    if file.is_ome and file.ome_metadata:
+        import re
+
+        sizes = re.findall(r'PhysicalSize([XYZ])="([0-9.eE+-]+)"', file.ome_metadata)
+        found |= {axis: float(size) for axis, size in reversed(sizes)}
+    return tuple(found.get(axis, 0.0) for axis in series.axes) if found else None
+
+
+def _grid(keyframe: Any) -> list[tuple[slice, slice]]:
+    """Return the rows and columns of each strip or tile, cut at the edges of the page."""
+    (height, width), (tall, wide) = keyframe.shape, keyframe.chunks
+    return [
+        (slice(y, min(y + tall, height)), slice(x, min(x + wide, width)))
+        for y in range(0, height, tall)
+        for x in range(0, width, wide)
+    ]
+
+
+def _runs(grid: list[tuple[slice, slice]], itemsize: int, size: int) -> Iterator[tuple[Region, list[int]]]:
+    """Yield neighbours in a row of tiles, or in the column of strips, which together have about `size` bytes."""
+    run: list[int] = []
+    for number, (rows, columns) in enumerate(grid):
+        if run:
+            first, last = grid[run[0]], grid[run[-1]]
+            beside = first[0] == rows and last[1].stop == columns.start
+            below = first[1] == columns and last[0].stop == rows.start
+            shaped = (beside and (len(run) == 1 or last[0] == first[0])) or (
+                below and (len(run) == 1 or last[1] == first[1]) and first[0] != rows
+            )
+            area = (rows.stop - first[0].start) * (columns.stop - first[1].start) * itemsize
+            if not shaped or area > size:
+                yield _around(grid, run), run
+                run = []
+        run.append(number)
+    if run:
+        yield _around(grid, run), run
+
+
+def _around(grid: list[tuple[slice, slice]], run: list[int]) -> Region:
+    first, last = grid[run[0]], grid[run[-1]]
+    return slice(first[0].start, last[0].stop), slice(first[1].start, last[1].stop)
+
+
+def _meet(one: slice, other: slice) -> bool:
+    return bool(one.start < other.stop and other.start < one.stop)
+
+
+def _overlap(cell: slice, part: slice) -> tuple[slice, slice]:
+    """Return what is in both, counted from the start of the cell and from the start of the part."""
+    start, stop = max(cell.start, part.start), min(cell.stop, part.stop)
+    return slice(start - cell.start, stop - cell.start), slice(start - part.start, stop - part.start)
+
+
+def _is_jpeg(keyframe: Any) -> bool:
+    return int(keyframe.compression) in _JPEGS
+
+
+def _short(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+class _Warnings(logging.Handler):
+    """What tifffile says while a file is opened in this thread: a truncated file is only a line in its log."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.texts: list[str] = []
+        self._thread = threading.get_ident()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a line of this thread."""
+        if record.thread == self._thread:
+            self.texts.append(record.getMessage())
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Take every line: which of them count is decided when they are read."""
+        return True
+
+    def __enter__(self) -> _Warnings:
+        logging.getLogger("tifffile").addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger("tifffile").removeHandler(self)
