@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from equipoise.report.diagnosis import diagnose as diagnose
     from equipoise.report.frontier_plot import plot_frontier as plot_frontier
     from equipoise.report.overview import plot_run as plot_run
+    from equipoise.report.page import write_page as write_page
     from equipoise.report.plots import plot_census as plot_census
     from equipoise.report.plots import plot_learning_curves as plot_learning_curves
     from equipoise.report.plots import plot_thresholds as plot_thresholds
@@ -65,6 +66,7 @@ _HOME = {
     "plot_thresholds": "plots",
     "run_table": "tables",
     "summarise": "summary",
+    "write_page": "page",
     "write_report": "write",
 }
 
@@ -95,6 +97,7 @@ __all__ = [
     "plot_thresholds",
     "run_table",
     "summarise",
+    "write_page",
     "write_report",
 ]
 

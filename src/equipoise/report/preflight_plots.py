@@ -44,10 +44,10 @@ def plot_preflight(found: Preflight) -> Figure:
     names = [found.classes[index] for index in chosen]
     with house_style():
         figure, axes = new_figure(13.5, 2 * (1.5 + 0.27 * len(chosen)) + 0.5, 2, 2)
-        _draw_natural(axes[0, 0], found, chosen, names)
-        _draw_weights(axes[0, 1], found, chosen, names)
-        _draw_rates(axes[1, 0], found, chosen, names)
-        _draw_gradient(axes[1, 1], found, chosen, names)
+        draw_natural(axes[0, 0], found, chosen, names)
+        draw_weights(axes[0, 1], found, chosen, names)
+        draw_rates(axes[1, 0], found, chosen, names)
+        draw_gradient(axes[1, 1], found, chosen, names)
         verdict = (
             "passed" if found.passed else "failed: " + ", ".join(c.name for c in found.checks if c.passed is False)
         )
@@ -55,7 +55,8 @@ def plot_preflight(found: Preflight) -> Figure:
     return figure
 
 
-def _draw_natural(axes: Axes, found: Preflight, chosen: Sequence[int], names: Sequence[str]) -> None:
+def draw_natural(axes: Axes, found: Preflight, chosen: Sequence[int], names: Sequence[str]) -> None:
+    """Share of rows with each class."""
     rates = found.natural_rates[chosen]
     _bars(axes, rates, GREY)
     _log_share(axes, rates)
@@ -64,7 +65,8 @@ def _draw_natural(axes: Axes, found: Preflight, chosen: Sequence[int], names: Se
     axes.set_xlabel("share of rows with the class (logarithmic)")
 
 
-def _draw_weights(axes: Axes, found: Preflight, chosen: Sequence[int], names: Sequence[str]) -> None:
+def draw_weights(axes: Axes, found: Preflight, chosen: Sequence[int], names: Sequence[str]) -> None:
+    """Weight of a positive of each class."""
     weights = found.weights[chosen]
     _bars(axes, weights, ORANGE)
     axes.axvline(1.0, color=GREY, linewidth=1.0)
@@ -74,7 +76,8 @@ def _draw_weights(axes: Axes, found: Preflight, chosen: Sequence[int], names: Se
     axes.set_xlabel("weight of a positive")
 
 
-def _draw_rates(axes: Axes, found: Preflight, chosen: Sequence[int], names: Sequence[str]) -> None:
+def draw_rates(axes: Axes, found: Preflight, chosen: Sequence[int], names: Sequence[str]) -> None:
+    """Share of draws with each class, drawn, planned and natural."""
     natural, planned, drawn = (
         rates[chosen] for rates in (found.natural_rates, found.expected_rates, found.drawn_rates)
     )
@@ -95,7 +98,8 @@ def _draw_rates(axes: Axes, found: Preflight, chosen: Sequence[int], names: Sequ
     _legend(axes)
 
 
-def _draw_gradient(axes: Axes, found: Preflight, chosen: Sequence[int], names: Sequence[str]) -> None:
+def draw_gradient(axes: Axes, found: Preflight, chosen: Sequence[int], names: Sequence[str]) -> None:
+    """What the positives and negatives of each class pull on a model that has learned nothing."""
     sides: tuple[Any, ...] = (
         (-0.19, BLUE, "positives pull up", found.gradient.positive_shares, found.natural_gradient.positive_shares),
         (0.19, ORANGE, "negatives push down", found.gradient.negative_shares, found.natural_gradient.negative_shares),

@@ -58,7 +58,7 @@ def plot_reliability(scores: Scores, *, per_class: bool = False) -> Figure:
         figure, panels = class_grid(len(chosen), 2.7, 2.7, 4)
         for index, panel in zip(chosen, panels, strict=True):
             known = ~np.isnan(truth[:, index])
-            _draw_class(panel, truth[known, index], probabilities[known, index], scores.classes[index])
+            draw_class(panel, truth[known, index], probabilities[known, index], scores.classes[index])
         left_out = len(scores.classes) - len(chosen)
         more = f"; the {len(chosen)} rarest of {len(scores.classes)} classes" if left_out else ""
         set_heading(figure, f"Do probabilities mean what they say? {scores.role} role{more}")
@@ -91,7 +91,8 @@ def _draw_bins(axes: Axes, predicted: Floats, observed: Floats, low: Floats, hig
         axis.set_major_formatter(lambda value, _: percent(value))
 
 
-def _draw_class(axes: Axes, truth: Floats, probabilities: Floats, name: str) -> None:
+def draw_class(axes: Axes, truth: Floats, probabilities: Floats, name: str) -> None:
+    """Observed frequency against predicted probability of one class, with the number of cases along the foot."""
     from matplotlib.ticker import LogLocator, NullLocator
 
     if not len(truth) or not probabilities.max() > 0:

@@ -183,6 +183,8 @@ _RIVALS = ("half", "never")
 
 
 def _result(view: RunView) -> list[str]:
+    if view.sealed:
+        return ["The test role is not opened yet, so nothing here is judged on it."]
     if "rule" not in view.metrics:
         return ["There is no test role, so nothing was judged: keep rows aside before believing anything."]
     table = view.metrics["rule"]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from equipoise.labels import Census
     from equipoise.runs import Run
 
-_ASKED_FIRST = (
+ASKED_FIRST = (
     "macro_auc", "macro_ap", "macro_f1", "macro_precision", "macro_recall", "macro_balanced_accuracy", "micro_f1",
     "auc", "ap", "f1", "precision", "recall", "specificity", "accuracy", "balanced_accuracy", "qwk", "mcc",
     "exact_match", "hamming", "brier", "log_loss", "macro_brier", "macro_log_loss",
@@ -95,7 +95,7 @@ def run_table(run: Run | RunView) -> Table:
     heads = rule_names(view.metrics, exclusive=view.exclusive)
     table_columns(table, f"test, {first.cases:,} rows", [heads[name] for name in view.metrics])
     names = [row.name for row in (first.overall() or first.of_class(first.classes[0]))]
-    for name in [name for name in _ASKED_FIRST if name in names] or names:
+    for name in [name for name in ASKED_FIRST if name in names] or names:
         table_row(table, metric_name(name), rule_cells(view.metrics, name, narrow=True))
     return table
 

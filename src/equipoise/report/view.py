@@ -30,6 +30,7 @@ class RunView:
         metrics: of the test role, by rule: ``rule`` (fitted), ``half`` (cut at 0.5), ``never`` (always no).
         events: of the training.
         plan: by which rows were drawn, or None: each once an epoch. preflight: what was found before the first step.
+        sealed: whether the test role is there but was left out, because it is not opened yet.
     """
 
     path: Path
@@ -43,10 +44,15 @@ class RunView:
     events: tuple[Mapping[str, Any], ...]
     plan: SamplingPlan | None = None
     preflight: Preflight | None = None
+    sealed: bool = False
 
     @classmethod
-    def read(cls, run: Run) -> RunView:
+    def read(cls, run: Run, *, damaged: list[int] | None = None) -> RunView:
         """Read the records of a run folder.
+
+        Args:
+            run: opened for reading.
+            damaged: where the numbers of damaged lines of the events are put; None: such a line is an error.
 
         Raises:
             RunError: the run has not come so far as to count its labels.
@@ -66,10 +72,15 @@ class RunView:
                 role: read_scores(run.scores_file(role), role=role, task=census.task) for role in run.scores_roles()
             },
             metrics={name: MetricTable.from_dict(table) for name, table in (metrics or {}).items()},
-            events=tuple(run.events()),
+            events=tuple(run.events(damaged)),
             plan=None if (plan := _stored(run, "plan")) is None else SamplingPlan.from_dict(plan),
             preflight=None if (proved := _stored(run, "preflight")) is None else Preflight.from_dict(proved),
         )
+
+    def without_test(self) -> RunView:
+        """Return the view without anything of the test role, for a run whose test role is not to be looked at yet."""
+        scores = {role: one for role, one in self.scores.items() if role != "test"}
+        return dataclasses.replace(self, scores=scores, metrics={}, sealed=True)
 
     def natural(self, role: str) -> Scores | None:
         """Return the scores of a role at natural prevalence, or None when there are none."""

@@ -1,0 +1,36 @@
+"""One HTML file that explains a run or an ablation: it needs no network, and opens from the disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from equipoise._files import write_text
+
+if TYPE_CHECKING:
+    from equipoise.evidence.subgroups import Subgroups
+
+
+def write_page(source: str | Path, out: str | Path | None = None, *, subgroups: Subgroups | None = None) -> Path:
+    """Write the page of a run; return its path.
+
+    The file holds everything that it shows: no network is needed, and none can be reached from it. It is made from the
+    folder alone, without training, and the same folder gives the same bytes.
+
+    Args:
+        source: a run folder, finished or not.
+        out: the file; by default ``report.html`` inside the folder.
+        subgroups: figures of subgroups of the judged role, for a run; None leaves them out.
+
+    Raises:
+        RunError: there is no run in the folder, it has not come so far as to count its labels, or the disk is full.
+        DataError: a file of the run is damaged.
+    """
+    from equipoise.report.page._run import run_page
+    from equipoise.runs import Run
+
+    source = Path(source)
+    text = run_page(Run.open(source), subgroups)
+    path = source / "report.html" if out is None else Path(out)
+    write_text(path, text)
+    return path
