@@ -10,7 +10,7 @@ It is laid out, locked, read and finished here only. A run folder holds::
     model.safetensors  model.json
     checkpoint/        what a resume needs
     gallery.npz        thumbnails that figures are drawn from, of a model of images
-    figures/           summary.md
+    figures/           summary.md  report.html
     DONE               written last: the SHA-256 of every file that later work relies on
 """
 
@@ -37,11 +37,12 @@ FORMAT = 1
 RECORDS = ("census", "weights", "plan", "preflight", "ledger", "columns", "decision", "metrics", "model", "posthoc")
 _FILES = (
     "run.json", "recipe.yaml", "split.csv", "events.jsonl", "model.safetensors", "gallery.npz", "summary.md", "DONE",
-    "lock",
+    "lock", "report.html", "tracking.json",
     *(f"{name}.json" for name in RECORDS),
 )  # fmt: skip
 _FOLDERS = ("scores", "checkpoint", "figures")
-_REBUILT = ("figures/", "checkpoint/", "summary.md", "gallery.npz", "DONE", "lock")  # not part of what DONE vouches for
+# Not part of what DONE vouches for.
+_REBUILT = ("figures/", "checkpoint/", "summary.md", "report.html", "tracking.json", "gallery.npz", "DONE", "lock")
 
 
 @runtime_checkable

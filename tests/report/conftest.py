@@ -19,6 +19,7 @@ from equipoise.runs import Run
 from equipoise.scores import Decisions, Scores, write_scores
 
 AWKWARD = ("cost_$x^2$_a", "[red]bold[/red] | a*b", "ünïcode \\frac{1}{2} <script>")
+HOSTILE = ("<script>alert(1)</script>", '"><img src=x onerror=alert(2)>', "a\u2028b & $c$ </script><b>")
 MakeRun = Callable[..., Run]
 
 
@@ -70,6 +71,11 @@ def _epoch(member: int, epoch: int, classes: int) -> dict[str, Any]:
 @pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
     """Return a function that writes a finished run folder and opens it."""
+    return run_maker(tmp_path)
+
+
+def run_maker(tmp_path: Path) -> MakeRun:
+    """Return a function that writes a finished run folder below a folder and opens it."""
 
     def make(
         task: str = "multilabel",
@@ -114,3 +120,13 @@ def make_run(tmp_path: Path) -> MakeRun:
         return Run.open(tmp_path / "run")
 
     return make
+
+
+@pytest.fixture(scope="session")
+def hostile_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a run with weights and a sampling plan, whose classes have hostile names."""
+    from equipoise.report import write_page
+
+    make = run_maker(tmp_path_factory.mktemp("hostile"))
+    run = make(classes=HOSTILE, scheme="sqrt", overrides=["balance.sampling.method=uniform"])
+    return write_page(run.path)

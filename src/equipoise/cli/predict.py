@@ -23,6 +23,10 @@ def predict(
     images: Annotated[
         Path | None, typer.Option("--images", help="Folder of the table's images, for a model of images.")
     ] = None,
+    rule: Annotated[
+        Path | None,
+        typer.Option("--rule", help="A decision.json to decide by, instead of the rule of the run."),
+    ] = None,
     out: OutOption = None,
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
@@ -33,12 +37,14 @@ def predict(
     """
     if out is not None and out.suffix not in (".csv", ".parquet"):
         raise ArgumentError(f"--out must end in .csv or .parquet; got {out.name}.")
-    check_free(out, overwrite, source=(table, run))
+    check_free(out, overwrite, source=(table, run, rule))
+    from equipoise.decision import read_rule
     from equipoise.training import ProgressBar
     from equipoise.training import predict as apply_run
 
+    decides = None if rule is None else read_rule(rule)
     with ProgressBar() as watch:
-        found = apply_run(run, table, images=images, watch=watch)
+        found = apply_run(run, table, images=images, rule=decides, watch=watch)
     frame = found.to_polars()
     for note in found.notes:
         console(stderr=True).print(note)

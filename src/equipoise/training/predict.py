@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from equipoise._checks import EquipoiseError, RunError
 from equipoise._tasks import is_exclusive
 from equipoise.balance import Ledger
-from equipoise.decision import read_rule
+from equipoise.decision import DecisionRule, read_rule
 from equipoise.labels import Census, names_of, read_table
 from equipoise.models import Model, model_from_dict
 from equipoise.recipe import read_recipe
@@ -65,7 +65,12 @@ class Predictions:
 
 
 def predict(
-    run: Run | str | Path, table: str | Path, *, images: str | Path | None = None, watch: Watch | None = None
+    run: Run | str | Path,
+    table: str | Path,
+    *,
+    images: str | Path | None = None,
+    rule: DecisionRule | None = None,
+    watch: Watch | None = None,
 ) -> Predictions:
     """Apply a finished run to the rows of a table.
 
@@ -73,6 +78,7 @@ def predict(
         run: a run folder, or what `train` returned.
         table: a table with the columns that the run was trained on; others are ignored. Labels are not needed.
         images: the folder of the table's images; None: that of the training. Only for models of images.
+        rule: decides instead of the rule of the run, for the same task and classes; None: that of the run.
         watch: where progress is shown; None is silent.
 
     Returns:
@@ -80,6 +86,7 @@ def predict(
 
     Raises:
         RunError: the run is not finished, is damaged, or is of a newer version.
+        ArgumentError: the rule is for another task or other classes.
         DataError: a column is missing, or a cell cannot be read; the message has the place.
     """
     run = run if isinstance(run, Run) else Run.open(run)
@@ -96,7 +103,7 @@ def predict(
         notes += [note for note in said if note not in notes]
         raw.append(predict_logits(model, rows, recipe.training.precision))
     values = natural_logits(ledger, census.task, raw)
-    decisions = _decide(run, census, values)
+    decisions = _decide(read_rule(run.file("decision.json")) if rule is None else rule, census, values)
     return Predictions(
         ids=_ids(recipe, frame, table),
         classes=census.classes,
@@ -123,7 +130,7 @@ def _rows(
     return image_rows_of(state, recipe, frame, table, images, watch), []
 
 
-def _decide(run: Run, census: Census, values: NDArray[np.float64]) -> Decisions:
+def _decide(rule: DecisionRule, census: Census, values: NDArray[np.float64]) -> Decisions:
     exclusive = is_exclusive(census.task)
     scores = Scores(
         labels=np.full(len(values) if exclusive else values.shape, np.nan),  # nothing is known of them
@@ -134,7 +141,7 @@ def _decide(run: Run, census: Census, values: NDArray[np.float64]) -> Decisions:
         classes=census.classes,
         task=census.task,
     )
-    return read_rule(run.file("decision.json")).apply(scores)
+    return rule.apply(scores)
 
 
 def _ids(recipe: Recipe, frame: polars.DataFrame | None, table: str | Path) -> NDArray[Any]:

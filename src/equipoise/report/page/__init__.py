@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from equipoise._files import write_text
 
+__all__ = ["is_sealed", "write_page"]
+
 if TYPE_CHECKING:
     from equipoise.evidence.subgroups import Subgroups
 
@@ -34,3 +36,11 @@ def write_page(source: str | Path, out: str | Path | None = None, *, subgroups: 
     path = source / "report.html" if out is None else Path(out)
     write_text(path, text)
     return path
+
+
+def is_sealed(path: str | Path) -> bool:
+    """Return whether a run is a cell of an ablation whose test role nobody has opened yet."""
+    for folder in Path(path).resolve().parents[:4]:
+        if (folder / "ablation.json").is_file():
+            return not (folder / "test-opened.json").is_file()
+    return False

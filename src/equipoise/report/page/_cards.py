@@ -167,8 +167,11 @@ def figures_at(counts: RoleCounts, at: int, prevalence: float, miss: float, alar
     stay what they are where only the prevalence changes. The cost is what the missed and the false ones cost together.
 
     Args:
-        counts: of the role. at: index of the threshold. prevalence: share of the class where the rule will be used.
-        miss: what a missed case costs. alarm: what a false alarm costs.
+        counts: of the role.
+        at: index of the threshold.
+        prevalence: share of the class where the rule will be used.
+        miss: what a missed case costs.
+        alarm: what a false alarm costs.
 
     Example:
         >>> import numpy as np
@@ -205,6 +208,6 @@ def shown_figures(counts: RoleCounts, at: int, prevalence: float, miss: float, a
             texts[name] = f"{value:.3f}"
     for name, trials in (("recall", counts.positives), ("precision", int(found["hits"] + found["alarms"]))):
         if trials:
-            low, high = wilson_interval([found["hits"]], [trials])
+            low, high = wilson_interval([int(found["hits"])], [trials])
             texts[name] += f" [{float(low[0]):.3f}, {float(high[0]):.3f}]"
     return {name: figure(text, found[name]) for name, text in texts.items()}

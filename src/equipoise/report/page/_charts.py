@@ -120,8 +120,8 @@ def reliability_charts(scores: Scores) -> tuple[tuple[Chart, ...], tuple[Chart, 
     Args:
         scores: at natural prevalence.
     """
-    pooled = _chart("reliability", (_NARROW, 4.4), lambda axes: draw_reliability(axes, scores),
-                    f"Observed share against predicted probability. {_bins_said(*reliability_bins(scores)[:2])}")  # fmt: skip
+    described = f"Observed share against predicted probability. {_bins_said(*reliability_bins(scores)[:2])}"
+    pooled = _chart("reliability", (_NARROW, 4.4), lambda axes: draw_reliability(axes, scores), described)
     if len(scores.classes) == 1:
         return (pooled,), ()
     truth, probabilities = scores.table(), scores.probability_table()
@@ -148,8 +148,10 @@ def curve_chart(index: int, curve: ClassCurve, truth: Floats, probabilities: Flo
     """Precision against recall of one class with a mark that the explorer moves; None without a positive or a negative.
 
     Args:
-        index: of the class, for names in the page. curve: from `class_curves`.
-        truth: (rows,) of 0, 1 and NaN. probabilities: (rows,) of the role that the curve is of.
+        index: of the class, for names in the page.
+        curve: from `class_curves`.
+        truth: (rows,) of 0, 1 and NaN.
+        probabilities: (rows,) of the role that the curve is of.
     """
     ranked = rank_class(truth, probabilities)
     if not ranked.positives * ranked.negatives:

@@ -159,4 +159,3 @@ def explorer_data(view: RunView, curves: list[ClassCurve]) -> dict[str, Any]:
             for curve in curves
         ],
     }  # fmt: skip
-

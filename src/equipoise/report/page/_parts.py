@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import SupportsFloat
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +90,7 @@ def cells(texts: Sequence[str]) -> tuple[Cell, ...]:
     return tuple(Cell(text) for text in texts)
 
 
-def figure(text: str, value: float, *, tone: str = "") -> Cell:
+def figure(text: str, value: SupportsFloat, *, tone: str = "") -> Cell:
     """Return the cell of a figure, which is sorted by its value; what is in brackets stands below, smaller.
 
     Example:

@@ -68,8 +68,8 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     # What is drawn or written by this package itself; nothing else is ever marked as safe.
-    environment.filters["svg"] = lambda svg: markupsafe.Markup(svg)
-    environment.filters["own"] = lambda text: markupsafe.Markup(text)
+    environment.filters["svg"] = markupsafe.Markup
+    environment.filters["own"] = markupsafe.Markup
     environment.filters["json"] = lambda value: markupsafe.Markup(safe_json(value))
     return environment
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from equipoise.balance import _ledger_text as ledger_text
@@ -13,6 +12,7 @@ from equipoise.evidence.metric_table import MetricTable
 from equipoise.report._words import figure_cell, metric_name, one_in, percent, rule_cells, rule_names
 from equipoise.report.diagnosis import LOOKED_FOR, Diagnosis, diagnose
 from equipoise.report.page import _charts as charts
+from equipoise.report.page import is_sealed
 from equipoise.report.page._cards import explorer_context
 from equipoise.report.page._parts import Cell, Note, Section, Table, cells, figure
 from equipoise.report.page._provenance import provenance_section
@@ -56,14 +56,6 @@ def run_page(run: Run, subgroups: Subgroups | None = None) -> str:
         summary=summarise(view), notices=_notices(run, view, found), explorer=explorer,
         data=None if explorer is None else explorer.data,
     )  # fmt: skip
-
-
-def is_sealed(path: Path) -> bool:
-    """Return whether a run is a cell of an ablation whose test role nobody has opened yet."""
-    for folder in path.resolve().parents[:4]:
-        if (folder / "ablation.json").is_file():
-            return not (folder / "test-opened.json").is_file()
-    return False
 
 
 def _notices(run: Run, view: RunView, found: Diagnosis) -> list[str]:
@@ -265,4 +257,3 @@ def _findings(found: Diagnosis) -> Section:
 
 def _next(view: RunView) -> Section:
     return Section("next", "What to do next", commands=tuple(next_steps(view)))
-

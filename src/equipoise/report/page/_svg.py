@@ -112,9 +112,7 @@ def _rounded(hit: re.Match[str]) -> str:
     return f"{float(hit[0]):.2f}".rstrip("0").rstrip(".")
 
 
-def _set_mark(
-    root: ElementTree.Element, figure: Figure, mark: tuple[float, float], size: tuple[float, float]
-) -> None:
+def _set_mark(root: ElementTree.Element, figure: Figure, mark: tuple[float, float], size: tuple[float, float]) -> None:
     axes = figure.axes[0]
     box, (left, right), (low, high) = axes.get_position(), axes.get_xlim(), axes.get_ylim()
     across, up = box.width * size[0] / (right - left), box.height * size[1] / (high - low)
