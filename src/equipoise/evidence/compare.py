@@ -10,27 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._arrays import Floats
 from equipoise._checks import ArgumentError, check_number, listed, nearest
-from equipoise.evidence._ends import FEW_CASES, Cases, count_cases
+from equipoise.evidence._drawn import Drawn, Judged, Resting, column_difference, evaluable_in, spread, tail
 from equipoise.evidence.comparison import Comparison, Difference, metric_words
 from equipoise.evidence.evaluate import Rule
-from equipoise.evidence.intervals import (
-    check_level,
-    normal_quantile,
-    pooled_degrees,
-    small_sample,
-    student_quantile,
-    variance_of,
-)
+from equipoise.evidence.intervals import check_level, normal_quantile, variance_of
 from equipoise.evidence.pairing import paired
-from equipoise.evidence.resampling import Resampling, resample_figures
-from equipoise.metrics.figures import AVERAGES, LOWER_IS_BETTER, Figures, evaluable_classes, measure
+from equipoise.evidence.resampling import Resampling
+from equipoise.metrics.figures import LOWER_IS_BETTER
 from equipoise.scores import Scores
 
-_POWER = 0.8
-_OVER_CLASSES = ("macro", "weighted")  # averages that have a figure of each class behind them
-_ROW_METRICS = ("brier", "log_loss", "exact_match", "hamming", "accuracy", "mae")
+POWER = 0.8  # with which a difference is to be seen, where cases or seeds are asked for
 _ONE_SEED = "One pair of models was compared: what another training seed would change is not in the interval."
 
 
@@ -87,29 +77,50 @@ def compare(
     if margin is not None:
         check_number(margin, argument="margin", function="compare", above=0.0)
     names = (str(names[0]), str(names[1]))
-    sides = _sides(scores_a, scores_b, (rule_a, rule_b), names)
-    drawn = _draw(sides, metric, Resampling(int(replicates), seed))
-    overall, classes = _differences(drawn, level)
-    needed = _positives_needed(overall, drawn, level)
-    first = sides[0][0].scores
+    pairs = _pairs(scores_a, scores_b, (rule_a, rule_b), names)
+    plan = Resampling(int(replicates), seed)
+    sides = tuple(Drawn.of([pair[side] for pair in pairs], metric, plan) for side in (0, 1))
+    return compare_drawn(
+        (sides[0], sides[1]), Resting.of(pairs[0][0].scores, metric), names=names, scores=pairs[0][0].scores,
+        margin=margin, level=level, plan=plan,
+    )  # fmt: skip
+
+
+def compare_drawn(
+    sides: tuple[Drawn, Drawn], rests: Resting, *, names: tuple[str, str], scores: Scores, margin: float | None,
+    level: float, plan: Resampling,
+) -> Comparison:  # fmt: skip
+    """Return the comparison of two arms that were drawn on the same replicates: what `compare` ends with.
+
+    Args:
+        sides: the two, on the same seeds.
+        rests: what their metric rests on.
+        names: of the two.
+        scores: of one of them, for role and numbers of rows.
+        margin: see `compare`.
+        level: see `compare`.
+        plan: of the replicates.
+    """
+    averaged = evaluable_in(*sides)
+    overall, classes = _differences(sides, rests, averaged, level)
     return Comparison(
-        metric=metric,
+        metric=rests.metric,
         names=names,
         overall=overall,
         classes=tuple(classes),
-        higher_is_better=drawn.bare not in LOWER_IS_BETTER,
+        higher_is_better=rests.bare not in LOWER_IS_BETTER,
         level=float(level),
         margin=None if margin is None else float(margin),
-        equivalence_p=None if margin is None else _equivalence(overall, drawn, float(margin)),
-        positives_needed=needed,
-        role=first.role,
-        cases=len(first),
-        clusters=drawn.cases.clusters,
-        clustered=drawn.cases.clustered,
-        seeds=len(sides),
-        replicates=int(replicates),
-        seed=seed,
-        notes=_notes(drawn, first),
+        equivalence_p=None if margin is None else equivalence_p(sides, rests, float(margin)),
+        positives_needed=_positives_needed(overall, sides, level),
+        role=scores.role,
+        cases=len(scores),
+        clusters=rests.cases.clusters,
+        clustered=rests.cases.clustered,
+        seeds=len(sides[0].values),
+        replicates=plan.replicates,
+        seed=plan.seed,
+        notes=_notes(sides, rests, averaged, scores.role),
     )
 
 
@@ -169,42 +180,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(one) for one in adjusted]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Judged:
-    """One table and its rule."""
-
-    scores: Scores
-    rule: Rule | None
-
-    def figures(self, plan: Resampling, metric: str) -> tuple[Figures, Figures]:
-        """Return the figures, and those of the replicates."""
-        decisions = None if self.rule is None else self.rule.apply(self.scores)
-        natural = self.scores if decisions is None else decisions.scores
-        point = measure(natural, decisions)
-        return point, resample_figures(natural, decisions, evaluable_classes(point), plan, metrics=(metric,))
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Drawn:
-    """Values of both and replicates of their difference, per seed; the classes of a macro average after it.
-
-    Args:
-        values: shape (2, seeds, 1 + classes).
-        differences: of the replicates, shape (replicates, seeds, 1 + classes).
-        averaged: classes that the macro average is over, shape (classes,); empty for other metrics.
-    """
-
-    metric: str
-    bare: str
-    classes: tuple[str, ...]
-    values: Floats
-    differences: Floats
-    averaged: NDArray[np.bool_]
-    cases: Cases
-    positives: NDArray[np.int64]
-
-
-def _sides(first: Any, second: Any, rules: tuple[Any, Any], names: tuple[str, str]) -> list[tuple[_Judged, _Judged]]:
+def _pairs(first: Any, second: Any, rules: tuple[Any, Any], names: tuple[str, str]) -> list[tuple[Judged, Judged]]:
     lists = [[one] if isinstance(one, Scores) else list(one) for one in (first, second)]
     if len(lists[0]) != len(lists[1]) or not lists[0]:
         raise ArgumentError(
@@ -217,11 +193,9 @@ def _sides(first: Any, second: Any, rules: tuple[Any, Any], names: tuple[str, st
         left, right = paired(one, other, names)
         if place:
             paired(lists[0][0], one, (names[0], f"{names[0]}, seed {place + 1}"))
-        pair = (_Judged(left, chosen[0][place]), _Judged(right, chosen[1][place]))
+        pair = (Judged(left, chosen[0][place]), Judged(right, chosen[1][place]))
         for side in pair:
-            check = getattr(side.rule, "check_unseen", None)
-            if check is not None:
-                check(side.scores)
+            side.check_unseen()
         found.append(pair)
     return found
 
@@ -236,152 +210,54 @@ def _one_each(rule: Any, count: int) -> list[Any]:
     return list(rule)
 
 
-def _draw(sides: list[tuple[_Judged, _Judged]], metric: str, plan: Resampling) -> _Drawn:
-    scores = sides[0][0].scores
-    values, differences = [], []
-    for pair in sides:
-        both = [side.figures(plan, metric) for side in pair]
-        columns = [[_column(figures, metric, scores, pair) for figures in one] for one in both]
-        values.append([one[0] for one in columns])
-        differences.append(columns[0][1] - columns[1][1])
-    average, _, bare = metric.partition("_")
-    macro = average in _OVER_CLASSES and scores.task != "binary"
-    table = scores.table()
-    found = np.swapaxes(np.array(values), 0, 1)
-    return _Drawn(
-        metric=metric,
-        bare=bare if average in AVERAGES else metric,
-        classes=scores.classes if macro else (),
-        values=found,
-        differences=np.stack(differences, axis=1),
-        averaged=~np.isnan(found[:, :, 1:]).any(axis=(0, 1)),
-        cases=count_cases(scores),
-        positives=np.nansum(table == 1, axis=0),
-    )
-
-
-def _column(figures: Figures, metric: str, scores: Scores, pair: tuple[_Judged, _Judged]) -> Floats:
-    """Return the metric, and after it that of each class where it is a mean over them, on the last axis."""
-    average, _, bare = metric.partition("_")
-    if scores.task == "binary":
-        bare = bare if average in AVERAGES else metric
-        if bare in figures.per_class:
-            return figures.per_class[bare][..., :1]
-        known = [*figures.per_class, *(f"macro_{name}" for name in figures.per_class)]
-    else:
-        known = list(figures.overall)
-        if metric in figures.overall:
-            whole = figures.overall[metric][..., None]
-            return np.concatenate([whole, figures.per_class[bare]], axis=-1) if average in _OVER_CLASSES else whole
-    hint = ""
-    if any(side.rule is None for side in pair):
-        hint = " Metrics of predictions need a rule for each: rule_a and rule_b (command line: --rule-a, --rule-b)."
-    raise ArgumentError(
-        f"`metric` of compare must be one of {listed(known, limit=40)}; got {metric!r}.{nearest(metric, known)}{hint}"
-    )
-
-
-def _differences(drawn: _Drawn, level: float) -> tuple[Difference, list[Difference]]:
-    classes = []
-    for place, name in enumerate(drawn.classes):
-        few = int(drawn.cases.clusters if drawn.bare in _ROW_METRICS else drawn.cases.fewer[place])
-        classes.append(_difference(drawn, 1 + place, name, np.array([few]), level))
+def _differences(
+    sides: tuple[Drawn, Drawn], rests: Resting, averaged: NDArray[np.bool_], level: float
+) -> tuple[Difference, list[Difference]]:
+    common: dict[str, Any] = {"rests": rests, "level": level}
+    classes = [
+        column_difference(sides, 1 + place, rests.of_class(place), name=name, **common)
+        for place, name in enumerate(rests.classes)
+    ]
     adjusted = holm([one.p for one in classes])
     classes = [dataclasses.replace(one, adjusted_p=p) for one, p in zip(classes, adjusted, strict=True)]
-    resting = np.array([drawn.cases.clusters])
-    if drawn.bare not in _ROW_METRICS and not drawn.metric.startswith("micro_"):
-        if drawn.classes:
-            resting = drawn.cases.fewer[drawn.averaged]
-        elif len(drawn.cases.fewer) == 1:
-            resting = drawn.cases.fewer
-    return _difference(drawn, 0, None, resting, level), classes
+    overall = column_difference(sides, 0, rests.of_all(averaged), parts=_parts(rests, averaged), **common)
+    return overall, classes
 
 
-def _spread(drawn: _Drawn, place: int, resting: NDArray[np.int64]) -> tuple[float, float]:
-    """Return the variance of a difference, and its degrees of freedom."""
-    moved = drawn.differences[:, :, place].mean(axis=1)
-    if np.isnan(moved).mean() > 0.5 or resting.max(initial=0) < 2:
-        return math.nan, math.nan
-    variance, degrees = float(variance_of(moved)), float(max(resting.max(initial=2) - 1, 1))
-    if place == 0 and drawn.classes:
-        parts = np.nan_to_num(variance_of(drawn.differences[:, :, 1:].mean(axis=1))[drawn.averaged])
-        total = float(parts.sum())
-        variance *= float((parts * small_sample(resting)).sum()) / total if total > 0 else 1.0
-        degrees = pooled_degrees(parts, resting)
-    else:
-        variance *= float(small_sample(resting).max())
-    by_seed = drawn.values[0, :, place] - drawn.values[1, :, place]
-    if len(by_seed) == 1:
-        return variance, degrees
-    apart = float(by_seed.var(ddof=1)) / len(by_seed)
-    below = variance**2 / degrees + apart**2 / (len(by_seed) - 1)
-    return variance + apart, (variance + apart) ** 2 / below if below > 0 else degrees
+def _parts(rests: Resting, averaged: NDArray[np.bool_]) -> NDArray[np.int64] | None:
+    return 1 + np.flatnonzero(averaged) if rests.over_classes else None
 
 
-def _difference(drawn: _Drawn, place: int, name: str | None, resting: NDArray[np.int64], level: float) -> Difference:
-    value_a, value_b = drawn.values[:, :, place].mean(axis=1).tolist()
-    value = value_a - value_b
-    variance, degrees = _spread(drawn, place, resting)
-    low = high = p = math.nan
-    note = ""
-    if math.isnan(value):
-        note = "not evaluable on these labels"
-    elif math.isnan(variance):
-        note = "too few groups or rows with a case for an interval" if name else _nothing_drawn(drawn)
-    else:
-        half = student_quantile(level, degrees) * math.sqrt(variance)
-        low, high, p = value - half, value + half, tail(value, variance, degrees) * 2
-        few = int(resting.min(initial=FEW_CASES))
-        if few < FEW_CASES:
-            note = f"{'rests' if name else 'a class rests'} on {few} cases: p and interval are rough"
-    positives = int(drawn.positives[place - 1]) if name else int(drawn.positives.sum())
-    return Difference(name, value_a, value_b, value, low, high, p, p, positives, note)
-
-
-def _nothing_drawn(drawn: _Drawn) -> str:
-    if drawn.cases.clusters < 2:
-        return "all rows are of one group, so there is nothing to resample"
-    return "too few groups or rows with a case for an interval"
-
-
-def tail(value: float, variance: float, degrees: float) -> float:
-    """Return the probability of Student's t beyond |value| / sqrt(variance), one-sided; 1/2 where nothing varies."""
-    from scipy.special import stdtr
-
-    if variance <= 0:
-        return 0.5 if value == 0 else 0.0
-    return float(stdtr(degrees, -abs(value) / math.sqrt(variance)))
-
-
-def _equivalence(overall: Difference, drawn: _Drawn, margin: float) -> float:
+def equivalence_p(sides: tuple[Drawn, Drawn], rests: Resting, margin: float) -> float:
     """Return the larger p of the two one-sided tests against a difference of -margin and of +margin."""
-    resting = drawn.cases.fewer[drawn.averaged] if drawn.classes else drawn.cases.fewer
-    if drawn.bare in _ROW_METRICS or drawn.metric.startswith("micro_") or len(resting) == 0:
-        resting = np.array([drawn.cases.clusters])
-    variance, degrees = _spread(drawn, 0, resting)
-    if math.isnan(overall.value) or math.isnan(variance):
+    averaged = evaluable_in(*sides)
+    difference = sides[0].minus(sides[1])
+    value = float(difference.values[:, 0].mean())
+    found = spread(difference, 0, rests.of_all(averaged), _parts(rests, averaged))
+    if math.isnan(value) or math.isnan(found.variance):
         return math.nan
-    distance = margin - abs(overall.value)
-    beyond = tail(distance, variance, degrees)
+    distance = margin - abs(value)
+    beyond = tail(distance, found.variance, found.degrees)
     return beyond if distance > 0 else 1 - beyond
 
 
-def _positives_needed(overall: Difference, drawn: _Drawn, level: float) -> int | None:
+def _positives_needed(overall: Difference, sides: tuple[Drawn, Drawn], level: float) -> int | None:
     """Return n (z_level + z_power)^2 V / d^2, with n the positives at hand and V the variance of the bootstrap."""
-    moved = float(variance_of(drawn.differences[:, :, 0].mean(axis=1)))
+    moved = float(variance_of(sides[0].minus(sides[1]).replicates[:, :, 0].mean(axis=1)))
     if math.isnan(overall.low) or overall.value == 0 or not moved > 0:
         return None
-    wanted = (normal_quantile(level) + normal_quantile(2 * _POWER - 1)) ** 2 * moved / overall.value**2
+    wanted = (normal_quantile(level) + normal_quantile(2 * POWER - 1)) ** 2 * moved / overall.value**2
     return math.ceil(overall.positives * wanted)
 
 
-def _notes(drawn: _Drawn, scores: Scores) -> tuple[str, ...]:
+def _notes(sides: tuple[Drawn, Drawn], rests: Resting, averaged: NDArray[np.bool_], role: str) -> tuple[str, ...]:
     notes = []
-    if drawn.values.shape[1] == 1:
+    if len(sides[0].values) == 1:
         notes.append(_ONE_SEED)
-    if scores.role == "train":
+    if role == "train":
         notes.append("These rows were trained on: the difference says nothing about new cases.")
-    left_out = [name for name, taken in zip(drawn.classes, drawn.averaged, strict=False) if not taken]
+    left_out = [name for name, taken in zip(rests.classes, averaged, strict=False) if not taken]
     if left_out:
-        notes.append(f"Without {listed(left_out)}: {metric_words(drawn.metric)} is not evaluable there.")
+        words = metric_words(rests.metric) if rests.over_classes else "the figure of a class"
+        notes.append(f"Without {listed(left_out)}: {words} is not evaluable there.")
     return tuple(notes)
