@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from equipoise.decision.by_parts import RuleByParts, fit_by_parts, raw_rule
 from equipoise.decision.calibration import Calibration, CalibrationNeed, calibration_need, cross_fit, fit_calibration
 from equipoise.decision.fit import fit_decision
 from equipoise.decision.fitted_on import FittedOn
@@ -19,8 +20,10 @@ __all__ = [
     "FittedOn",
     "FittedThreshold",
     "Objective",
+    "RuleByParts",
     "calibration_need",
     "cross_fit",
+    "fit_by_parts",
     "fit_calibration",
     "fit_decision",
     "fit_threshold",
@@ -28,6 +31,7 @@ __all__ = [
     "higher_is_better",
     "monitor_value",
     "parse_objective",
+    "raw_rule",
     "read_rule",
     "write_rule",
 ]

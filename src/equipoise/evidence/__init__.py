@@ -6,17 +6,22 @@ from equipoise.evidence.compare import compare, compare_arms, holm
 from equipoise.evidence.comparison import Comparison, Difference
 from equipoise.evidence.evaluate import evaluate
 from equipoise.evidence.intervals import clopper_pearson_interval, delong_variance, wilson_interval
+from equipoise.evidence.judge import ArmScores, judge_arms
 from equipoise.evidence.metric_table import MetricRow, MetricTable
 from equipoise.evidence.resampling import Resampling, resample_figures
 from equipoise.evidence.subgroups import Subgroups, evaluate_by
+from equipoise.evidence.verdict import ArmVerdict, Verdicts
 
 __all__ = [
+    "ArmScores",
+    "ArmVerdict",
     "Comparison",
     "Difference",
     "MetricRow",
     "MetricTable",
     "Resampling",
     "Subgroups",
+    "Verdicts",
     "clopper_pearson_interval",
     "compare",
     "compare_arms",
@@ -24,6 +29,7 @@ __all__ = [
     "evaluate",
     "evaluate_by",
     "holm",
+    "judge_arms",
     "resample_figures",
     "wilson_interval",
 ]

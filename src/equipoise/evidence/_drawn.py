@@ -114,6 +114,7 @@ class Resting:
         cases: groups (or rows) with and without each class.
         positives: known positives of each class.
         over_classes: whether the metric is a mean over classes.
+        class_metric: bare name of the figure of a class.
     """
 
     metric: str
@@ -121,6 +122,7 @@ class Resting:
     cases: Cases
     positives: NDArray[np.int64]
     over_classes: bool
+    class_metric: str
 
     @classmethod
     def of(cls, scores: Scores, metric: str, *, class_metric: str | None = None) -> Resting:
@@ -128,7 +130,10 @@ class Resting:
         over = metric.partition("_")[0] in OVER_CLASSES and scores.task != "binary"
         there = over or (class_metric is not None and scores.task != "binary")
         positives = np.nansum(scores.table() == 1, axis=0)
-        return cls(metric, scores.classes if there else (), count_cases(scores), positives, over)
+        return cls(
+            metric, scores.classes if there else (), count_cases(scores), positives, over,
+            class_metric or bare_metric(metric),
+        )  # fmt: skip
 
     @property
     def bare(self) -> str:
@@ -142,7 +147,7 @@ class Resting:
 
     def of_class(self, place: int) -> NDArray[np.int64]:
         """Return the cases behind the figure of one class, shape (1,)."""
-        return np.array([int(self.cases.clusters if self.by_rows else self.cases.fewer[place])])
+        return np.array([self.cases.clusters if self.class_metric in ROW_METRICS else int(self.cases.fewer[place])])
 
     def of_all(self, averaged: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Return the cases behind each class that the metric is over, or one number for all.

@@ -145,11 +145,11 @@ class Comparison:
     def _shown(self) -> str:
         verdict = self.verdict
         if verdict == "equivalent":
-            return f"the two are equivalent within {self.margin} (p {_p_text(self.equivalence_p)})"
+            return f"the two are equivalent within {self.margin} (p {p_text(self.equivalence_p)})"
         if verdict == "unclear":
             return "no evidence that it helps"
         adjusted = f", adjusted for {self.arms} comparisons" if self.arms > 1 else ""
-        return f"it {'helps' if verdict == 'better' else 'harms'} (p {_p_text(self.adjusted_p)}{adjusted})"
+        return f"it {'helps' if verdict == 'better' else 'harms'} (p {p_text(self.adjusted_p)}{adjusted})"
 
     @property
     def needed_sentence(self) -> str:
@@ -231,7 +231,8 @@ def metric_words(metric: str) -> str:
     return _SHORT_NAMES.get(metric, metric.replace("_", " "))
 
 
-def _p_text(p: float | None) -> str:
+def p_text(p: float | None) -> str:
+    """Return a p-value as it stands in a sentence, such as ``= 0.012`` or ``< 0.001``."""
     return "< 0.001" if p is not None and p < 0.001 else f"= {p:.2g}"
 
 
