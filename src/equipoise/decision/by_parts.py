@@ -92,7 +92,7 @@ def fit_by_parts(scores: Scores, maximize: Any = "f1", *, parts: int = PARTS, **
         scores: of the validation role.
         maximize: as in `fit_decision`.
         parts: how many, at least 2; fewer where there are fewer groups.
-        settings: of `fit_decision`; `empty` is "never" unless given.
+        settings: of `fit_decision`; `empty` is "never" and `intervals` False unless given.
 
     Raises:
         ArgumentError: as `fit_decision`, or fewer than two parts.
@@ -108,10 +108,8 @@ def fit_by_parts(scores: Scores, maximize: Any = "f1", *, parts: int = PARTS, **
     """
     check_number(parts, argument="parts", function="fit_by_parts", at_least=2)
     own = deal_parts(scores, int(parts))
-    rules = [
-        fit_decision(scores.select(own != number), maximize, **{"empty": "never"} | settings)
-        for number in range(int(own.max()) + 1)
-    ]
+    how: dict[str, Any] = {"empty": "never", "intervals": False} | settings
+    rules = [fit_decision(scores.select(own != number), maximize, **how) for number in range(int(own.max()) + 1)]
     return RuleByParts.of(scores, own, rules)
 
 

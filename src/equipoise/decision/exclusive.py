@@ -70,27 +70,30 @@ class FittedExclusive:
     corrected: float
 
 
-def fit_exclusive(problem: Exclusive, method: str) -> FittedExclusive:
+def fit_exclusive(problem: Exclusive, method: str, *, intervals: bool = True) -> FittedExclusive:
     """Return offsets or cut points, exact or shrunk.
 
     Exact: `fit_offsets` or `fit_cut_points` on all rows. Shrunk: offsets by one leaning towards rare classes
     (`fit_leaning`); cut points by their mean over bootstrap samples. That is not drawn to plain rounding (k + 0.5) as
     thresholds are to their plug-in: rounding is not what calibrated probabilities promise to be best for kappa, and in
-    simulation it lost what the mean had gained.
+    simulation it lost what the mean had gained. Without `intervals` neither they nor the corrected figure are computed
+    (NaN), and the parameters are the same.
     """
     values = expected_grades(softmax(problem.logits)) if problem.graded else problem.logits
     parameters = _search(problem, method)(problem.truth, values)
-    drawn = _resampled(problem, values, _search(problem, method, near=parameters))
-    if problem.graded and method == "shrunk":
-        parameters = drawn.mean(axis=0)
-    low, high = np.quantile(drawn, (0.025, 0.975), axis=0)
+    averaged = problem.graded and method == "shrunk"
+    low = high = np.full(parameters.shape, np.nan)
+    if averaged or intervals:
+        drawn = _resampled(problem, values, _search(problem, method, near=parameters))
+        parameters = drawn.mean(axis=0) if averaged else parameters
+        low, high = np.quantile(drawn, (0.025, 0.975), axis=0)
     confusion = count_confusion(problem.truth, _predict(problem, values, parameters), problem.classes)
     return FittedExclusive(
         parameters=parameters,
         low=np.minimum(low, parameters),
         high=np.maximum(high, parameters),
         overall=confusion_figure(confusion, problem.objective),
-        corrected=confusion_figure(_cross_fitted(problem, values, method), problem.objective),
+        corrected=confusion_figure(_cross_fitted(problem, values, method), problem.objective) if intervals else np.nan,
     )
 
 

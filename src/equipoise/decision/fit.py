@@ -44,6 +44,7 @@ def fit_decision(
     empty: str = "error",
     method: str = "exact",
     calibrate: str = "none",
+    intervals: bool = True,
 ) -> DecisionRule:
     """Return a rule fitted on scores of the validation role.
 
@@ -72,6 +73,8 @@ def fit_decision(
         calibrate: "none" takes probabilities as they are; "platt" or another method of `fit_calibration` fits that one
             after the shift; "auto" fits one to the classes that `calibration_need` shows to need it, and says so in the
             notes. Thresholds are then fitted on cross-fitted probabilities (`cross_fit`).
+        intervals: False leaves out intervals, figures without their optimism and notes on classes, which take most of
+            the time; the thresholds are the same.
 
     Raises:
         ArgumentError: another role than validation, an unknown objective, or a shift of the wrong shape.
@@ -110,11 +113,13 @@ def fit_decision(
     }
     groups = Groups.of(scores.id_keys() if scores.groups is None else hash_ids(scores.groups))
     if scores.exclusive:
-        return _exclusive_rule(natural, groups, objective, common)
-    return _yes_no_rule(natural, truth, groups, objective, empty, common)
+        return _exclusive_rule(natural, groups, objective, common, intervals=intervals)
+    return _yes_no_rule(natural, truth, groups, objective, empty, common, intervals=intervals)
 
 
-def _exclusive_rule(natural: Scores, groups: Groups, objective: Objective, common: dict[str, Any]) -> DecisionRule:
+def _exclusive_rule(
+    natural: Scores, groups: Groups, objective: Objective, common: dict[str, Any], *, intervals: bool
+) -> DecisionRule:
     known = ~np.isnan(natural.labels)
     if not known.any():
         raise DataError("No label of the validation role is known, so nothing can be fitted. Pass labelled rows.")
@@ -134,9 +139,9 @@ def _exclusive_rule(natural: Scores, groups: Groups, objective: Objective, commo
         notes.append(f"No known row of {listed(absent)}: nothing says how far to lean towards it.")
     groups = Groups(groups.member[known], groups.count, groups.seed)
     problem = Exclusive(natural.labels[known].astype(np.int64), natural.log_values()[known], groups, objective)
-    fitted = fit_exclusive(problem, method)
-    drawn = len(np.unique(groups.member)) > 1
-    if not drawn:
+    fitted = fit_exclusive(problem, method, intervals=intervals)
+    drawn = intervals and len(np.unique(groups.member)) > 1
+    if intervals and not drawn:
         notes.append("All rows are of one group: there is nothing to resample, so no interval and no corrected figure.")
     return DecisionRule(
         thresholds=None,
@@ -151,8 +156,9 @@ def _exclusive_rule(natural: Scores, groups: Groups, objective: Objective, commo
 
 
 def _yes_no_rule(
-    natural: Scores, truth: Floats, groups: Groups, objective: Objective, empty: str, common: dict[str, Any]
-) -> DecisionRule:
+    natural: Scores, truth: Floats, groups: Groups, objective: Objective, empty: str, common: dict[str, Any], *,
+    intervals: bool,
+) -> DecisionRule:  # fmt: skip
     probabilities = natural.probability_table()
     ranked = rank_classes(truth, probabilities)
     usable = np.array([one.positives * one.negatives > 0 for one in ranked])
@@ -175,9 +181,10 @@ def _yes_no_rule(
             objective=objective,
             groups=groups,
         )
-        fitted = fit_yes_no(problem, common["method"])
+        fitted = fit_yes_no(problem, common["method"], intervals=intervals)
         for name, column in columns.items():
             column[chosen] = getattr(fitted, name)
+    said = _notes(natural.classes, ranked, chosen, fitted, objective, common) if intervals else ()
     return DecisionRule(
         thresholds=columns["thresholds"],
         interval_low=columns["low"],
@@ -186,7 +193,7 @@ def _yes_no_rule(
         corrected_values=columns["corrected"],
         fitted_overall=None if fitted is None else fitted.overall,
         corrected_overall=None if fitted is None else fitted.corrected_overall,
-        **common | {"notes": (*common["notes"], *_notes(natural.classes, ranked, chosen, fitted, objective, common))},
+        **common | {"notes": (*common["notes"], *said)},
     )
 
 

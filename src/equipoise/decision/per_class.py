@@ -145,8 +145,10 @@ class Fitted:
     searched: bool
 
 
-def fit_yes_no(problem: YesNo, method: str) -> Fitted:
+def fit_yes_no(problem: YesNo, method: str, *, intervals: bool = True) -> Fitted:
     """Return thresholds by the exact search, or shrunk (see `decision/shrinkage.py`).
+
+    Without `intervals` neither they nor corrected figures are computed, and the thresholds are the same.
 
     Interval: 2.5 % and 97.5 % (in log-odds) of the thresholds that the same search finds in 100 bootstrap samples of
     the groups (fewer for more than 200 classes), for shrunk ones drawn to the plug-in; widened to hold the threshold.
@@ -159,7 +161,10 @@ def fit_yes_no(problem: YesNo, method: str) -> Fitted:
     search more.
     """
     shrunk = method == "shrunk" and problem.objective.name != "alarms"
-    drawn = resample(problem, max(20, min(REPLICATES, _MOST_SEARCHES // problem.count)), bag=shrunk)
+    replicates = max(20, min(REPLICATES, _MOST_SEARCHES // problem.count))
+    if not intervals:
+        return _thresholds_alone(problem, replicates, shrunk=shrunk)
+    drawn = resample(problem, replicates, bag=shrunk)
     uncalibrated, odds = np.zeros(problem.count, dtype=bool), drawn.own
     if shrunk:
         plug_ins, uncalibrated = _plug_ins(problem)
@@ -191,6 +196,39 @@ def fit_yes_no(problem: YesNo, method: str) -> Fitted:
         left_out=left_out,
         searched=not shrunk,
     )
+
+
+def _thresholds_alone(problem: YesNo, replicates: int, *, shrunk: bool) -> Fitted:
+    """Return what `fit_yes_no` does, NaN for all that takes more than the thresholds."""
+    uncalibrated, nothing = np.zeros(problem.count, dtype=bool), np.full(problem.count, np.nan)
+    if shrunk:
+        joint = problem.objective.joint
+        odds = resample(problem, replicates, bag=True).bagged if joint else _bagged_at_once(problem, replicates)
+        plug_ins, uncalibrated = _plug_ins(problem)
+        thresholds = shrinkage.from_log_odds(_mean(_drawn(odds, plug_ins, uncalibrated, problem.positives)))
+    else:
+        thresholds = problem.search()
+    counts = problem.counts_at(thresholds)
+    overall = float(problem.objective.figure(*counts.sum(axis=1))) if problem.objective.joint else None
+    return Fitted(
+        thresholds, nothing, nothing, problem.objective.figure(*counts), nothing, overall, None, uncalibrated, counts,
+        np.full((4, problem.count), np.nan), searched=not shrunk,
+    )  # fmt: skip
+
+
+def _bagged_at_once(problem: YesNo, replicates: int) -> Floats:
+    """Return `Resampled.bagged`, all samples of a class at once; not for joint objectives."""
+    drawn = np.array(list(problem.groups.draws(replicates)), dtype=np.int32)
+    weights, found = drawn[:, problem.groups.member], np.full((replicates, problem.count), np.nan)
+    for index, (one, ranked) in enumerate(zip(bin_classes(problem), problem.ranked, strict=True)):
+        counts = one.count_many(weights)
+        usable = (counts[2] * counts[3] > 0)[:, 0]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            worth = problem.objective.worth(*counts)[usable]
+        best = worth >= worth.max(axis=1, keepdims=True, initial=-np.inf) - 1e-12
+        middles = _middles(ranked)[: best.shape[1]]
+        found[usable, index] = (best @ middles) / best.sum(axis=1)
+    return found
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

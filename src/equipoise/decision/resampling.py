@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,5 +113,22 @@ class Bins:
         known = total if self.known is None else float(weights[self.known].sum())
         return hits[:-1], np.cumsum(alarms), positives, known - positives
 
+    def count_many(self, weights: NDArray[np.int32]) -> Counts:
+        """Return what `count` does for several weightings at once, each of shape (weightings, ...).
 
-Counts = tuple[Floats, Floats, float, float]
+        Args:
+            weights: whole numbers, shape (weightings, rows).
+        """
+        size, order = self.size, np.argsort(self.places, kind="stable")
+        places, starts = np.unique(self.places[order], return_index=True)
+        sums = np.zeros((len(weights), 2 * size + 3))
+        if len(places):
+            sums[:, places] = np.add.reduceat(weights[:, self.rows[order]], starts, axis=1)
+        hits, alarms = np.cumsum(sums[:, : size + 2], axis=1), sums[:, size + 1 : 2 * size + 2]
+        positives = hits[:, -1:].copy()
+        alarms[:, 0] = 0.0
+        known = (weights if self.known is None else weights[:, self.known]).sum(axis=1, keepdims=True)
+        return hits[:, :-1], np.cumsum(alarms, axis=1), positives, known - positives
+
+
+Counts = tuple[Floats, Floats, Any, Any]  # positives and negatives: a number, or one a weighting
