@@ -96,8 +96,12 @@ def test_the_rule_of_a_model_alone_is_its_own_output_at_one_half():
     for ledger in (Ledger([weights]), Ledger([weights, FocalCorrection(2.0, alpha=0.25)])):
         output = np.random.default_rng(0).normal(size=(200, 3))
         stored = multilabel(200).with_values(np.asarray(ledger.to_natural(output)))
-        predicted = raw_rule(stored, ledger).apply(stored).predictions
-        np.testing.assert_array_equal(predicted, output >= 0)
+        decided = raw_rule(stored, ledger).apply(stored)
+        np.testing.assert_array_equal(decided.predictions, output >= 0)
+    stored = multilabel(200).with_values(np.asarray(Ledger([weights]).to_natural(output)))
+    np.testing.assert_allclose(
+        raw_rule(stored, Ledger([weights])).apply(stored).probabilities, 1 / (1 + np.exp(-output))
+    )
 
 
 def test_the_rule_of_a_model_alone_is_its_own_largest_output():
@@ -107,5 +111,4 @@ def test_the_rule_of_a_model_alone_is_its_own_largest_output():
     stored = grades(200).with_values(np.asarray(ledger.to_natural(output)))
     np.testing.assert_array_equal(raw_rule(stored, ledger).apply(stored).predictions, output.argmax(axis=1))
     plain = raw_rule(stored, Ledger((), classes=NAMES, kind="class_weight"))
-    assert plain.class_offsets is None
     np.testing.assert_array_equal(plain.apply(stored).predictions, fixed_rule(stored, None).apply(stored).predictions)

@@ -143,9 +143,9 @@ def deal_parts(scores: Scores, parts: int = PARTS) -> NDArray[np.int64]:
 def raw_rule(scores: Scores, ledger: Ledger) -> DecisionRule:
     """Return the rule of a model alone: its own output cut at 0.5, or its most likely class.
 
-    Stored scores are at the natural prevalence. A sigmoid output of 0 stands there at the log-odds that the ledger maps
-    it to, class by class: that is the threshold. For exclusive classes what training added to the log-probabilities is
-    added again before the largest is taken. Its probabilities stay those at the natural prevalence.
+    Stored scores are at the natural prevalence: what training added to the log-odds is added again, and its probability
+    is then the model's own. Where a loss bends scores besides (focal), an output of 0 stands elsewhere than at 0.5, and
+    the threshold of each class is where the ledger maps it to.
 
     Args:
         scores: of the task and classes.
@@ -153,13 +153,13 @@ def raw_rule(scores: Scores, ledger: Ledger) -> DecisionRule:
 
     Example:
         >>> from equipoise.balance import ClassWeights
-        >>> scores = Scores(labels=[0, 1], values=[-1.0, 1.0], kind="logits", ids=[1, 2], role="test", classes=["a"])
+        >>> scores = Scores(labels=[0, 1], values=[-1.2, -1.0], kind="logits", ids=[1, 2], role="test", classes=["a"])
         >>> weights = ClassWeights(("a",), np.array([3.0]), "inverse", {}, "pos_weight")
-        >>> raw_rule(scores, Ledger([weights])).thresholds  # odds of 1 : 3
-        array([0.25])
+        >>> raw_rule(scores, Ledger([weights])).apply(scores).predictions  # log-odds of -ln 3 = -1.1 were 0 in training
+        array([0, 1], dtype=int8)
     """
+    shift = np.asarray(ledger.log_odds_shift, dtype=np.float64)
     if scores.exclusive:
-        shift = ledger.log_odds_shift
-        return dataclasses.replace(fixed_rule(scores, None), class_offsets=np.asarray(shift) if shift.any() else None)
-    cut: Floats = np.asarray(ledger.to_natural(np.zeros((1, len(scores.classes)))), dtype=np.float64)
-    return fixed_rule(scores, sigmoid(cut[0]))
+        return fixed_rule(scores, None, log_odds_shift=-shift)
+    cut: Floats = np.asarray(ledger.to_natural(np.zeros((1, len(scores.classes)))), dtype=np.float64)[0]
+    return fixed_rule(scores, sigmoid(cut + shift), log_odds_shift=-shift)
