@@ -79,9 +79,9 @@ def write_verdict(
     """
     path = Path(path)
     about = read_about(path)
-    metric, role = metric or str(about["metric"]), "test" if test else "validation"
     runs, said = _finished_runs(path, about)
-    opened = [_open_test(path, runs, metric)] if test else []
+    metric, role = metric or about["metric"] or _usual_metric(runs), "test" if test else "validation"
+    opened = [_open_test(path, runs, str(metric))] if test else []
     cells = {name: _read_cell(run, cell, role) for name, (run, cell) in runs.items()}
     arms, lacking = _gathered(about, cells, metric, test=test)
     _require_reference(path, about, arms)
@@ -131,8 +131,8 @@ def opened_sentence(openings: Sequence[Mapping[str, Any]]) -> str:
     if len(openings) == 1:
         return f"The test role was opened once, on {first}."
     return (
-        f"The test role was opened {len(openings)} times, first on {first}: what was chosen after that day is not judged "
-        "by it."
+        f"The test role was opened {len(openings)} times, first on {first}: what was chosen after that day is not "
+        "judged by it."
     )
 
 
@@ -151,14 +151,22 @@ def _finished_runs(path: Path, about: Mapping[str, Any]) -> tuple[dict[str, tupl
             found[name] = (run, cell)
         except EquipoiseError as error:
             event = told.get(name, {})
-            state = str(event.get("status", "missing"))
+            state, message = str(event.get("status", "missing")), str(event.get("message") or "")
             if (folder / "DONE").is_file():
                 unusable[name] = str(error)
             elif state in ("failed", "dropped", "lost"):
-                unusable[name] = f"{state}{f': {event.get("message")}' if event.get('message') else ''}"
+                unusable[name] = f"{state}: {message}" if message else state
             else:
                 unusable[name] = "not finished" if (folder / "run.json").is_file() else "not trained yet"
     return found, [f"Left out: {name} ({reason.rstrip('.')})." for name, reason in unusable.items()]
+
+
+def _usual_metric(runs: Mapping[str, tuple[Run, Mapping[str, Any]]]) -> str:
+    """Return what is compared where the matrix does not say: QWK for grades, macro-F1 for other classes, F1 for one."""
+    for run, _ in runs.values():
+        census = run.read_record("census")
+        return "qwk" if census["task"] == "ordinal" else "f1" if census["task"] == "binary" else "macro_f1"
+    return "macro_f1"
 
 
 def _require_reference(path: Path, about: Mapping[str, Any], arms: Mapping[str, ArmScores]) -> None:

@@ -26,6 +26,7 @@ COMMANDS = {
     "evaluate": "Judge scores with a decision rule: every metric with interval and support.",
     "prevalence": "Show what thresholds do where a class is more or less common, and move the rule there.",
     "compare": "Compare two models on the same rows: difference, interval, p-value, one sentence.",
+    "verdict": "Say what each arm of an ablation did: helps, hurts, no worse, or cannot tell.",
     "diagnose": "List what the guard found while a run was trained, on what evidence, and what to change.",
     "ledger": "Show every correction that a run was trained under, and the way back.",
     "report": "Write one HTML file that explains a run, to open, print and send.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from equipoise._checks import listed
 from equipoise.evidence.comparison import Comparison, metric_words, p_text
@@ -29,13 +29,6 @@ _COUNTS = (
     "no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
     "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
 )  # fmt: skip
-
-
-class _Named(Protocol):
-    @property
-    def name(self) -> str: ...
-    @property
-    def seeds(self) -> tuple[int, ...]: ...
 
 
 def arm_sentence(arm: ArmVerdict, against: str, scores: Scores, margin: float | None) -> str:
@@ -178,11 +171,11 @@ def seed_notes(name: str, seeds: Sequence[int], reference: str, there: Sequence[
         yield f"{name} has no scores of seed {which}: it is compared with {reference} over the others only."
 
 
-def notes(left_out: Sequence[str], plain: _Named, arms: Sequence[_Named], scores: Scores) -> Iterator[str]:
+def notes(left_out: Sequence[str], reference: str, scores: Scores, *, one_seed: bool) -> Iterator[str]:
     """Yield what is to be kept in mind of the whole."""
     if left_out:
-        yield f"Left out, because no seed of {plain.name} is there: {listed(left_out)}."
-    if all(len(one.seeds) == 1 for one in arms):
+        yield f"Left out, because no seed of {reference} is there: {listed(left_out)}."
+    if one_seed:
         yield (
             "One seed was trained: what another seed would change is in no interval, so the verdicts speak of these "
             "models and not of the methods. Three seeds or more would tell."

@@ -226,7 +226,11 @@ class _Judging:
             cases=len(self.scores),
             arms=tuple(judged),
             free_fix=self._free_fix(comparisons[PLAIN][-1], tested[PLAIN][-1].word),
-            notes=tuple(words.notes(self.left_out, self.plain, self.arms, self.scores)),
+            notes=tuple(
+                words.notes(
+                    self.left_out, self.plain.name, self.scores, one_seed=all(len(one.seeds) == 1 for one in self.arms)
+                )
+            ),
         )
 
     def _pairs(self, rival: str) -> list[tuple[Drawn, Drawn]]:
