@@ -118,6 +118,7 @@ def threshold_only(repetitions: int, seeds: int) -> Counter[str]:
 
 
 def main() -> None:
+    """Print what each of the three simulations found."""
     repetitions = int(sys.argv[1]) if len(sys.argv) > 1 else 200
     start = time.perf_counter()
     wrong, said = equal_arms(repetitions, 3)
