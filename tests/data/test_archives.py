@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -113,6 +115,54 @@ def test_bombs_and_lies_are_refused(shape: Any, limits: Any, words: str, tmp_pat
         archive.writestr("train_images.npy", npy_claiming(shape) + bytes(30))
     with pytest.raises(DataError, match=words):
         read_npz_images(tmp_path / "x.npz", **limits)
+
+
+def packed(path: Path, **members: bytes) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(f"{name}.npy", content)
+    return path
+
+
+def test_a_header_is_never_read_to_a_length_that_it_claims(tmp_path: Path) -> None:
+    bomb = b"\x93NUMPY\x02\x00" + (1 << 28).to_bytes(4, "little") + b" " * (1 << 25)
+    path = packed(tmp_path / "x.npz", train_images=bomb, train_labels=bomb)
+    tracemalloc.start()
+    for read in (read_npz_images, read_labels):
+        with pytest.raises(DataError, match="its header has 268,435,456 bytes"):
+            read(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 22
+
+
+@pytest.mark.parametrize("shape", [(10**12,), (2**63, 1), (1 << 29, 1)])
+def test_labels_that_are_a_bomb_are_refused(shape: tuple[int, ...], tmp_path: Path) -> None:
+    path = packed(tmp_path / "x.npz", train_labels=npy_claiming(shape) + bytes(30))
+    with pytest.raises(DataError, match="nothing was unpacked"):
+        read_labels(path)
+
+
+def test_the_directory_of_an_archive_is_not_believed(tmp_path: Path) -> None:
+    path = packed(tmp_path / "x.npz", train_images=npy_claiming((1 << 22, 10, 10)) + bytes(30))
+    content = bytearray(path.read_bytes())
+    place = content.index(b"PK\x01\x02") + 20  # the packed size
+    content[place : place + 4] = (1 << 31).to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="nothing was unpacked"):
+        read_npz_images(path)
+
+
+def test_an_archive_damaged_anywhere_is_an_error_of_the_data(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "x.npz", **arrays())
+    whole, rng = (tmp_path / "x.npz").read_bytes(), np.random.default_rng(2)
+    for place in rng.integers(0, len(whole), 300).tolist():
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        (tmp_path / "y.npz").write_bytes(damaged)
+        for read in (read_npz_images, read_labels):
+            with contextlib.suppress(DataError):
+                read(tmp_path / "y.npz")
 
 
 @pytest.mark.parametrize("data", [b"", b"no zip", b"PK\x03\x04" + bytes(50), pickle.dumps([1])])

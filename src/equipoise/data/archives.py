@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,14 +12,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._checks import ArgumentError, DataError, check_number, listed
+from equipoise._checks import DataError, check_number, listed
+from equipoise._npz import Npz, missing, open_npz, too_large
 from equipoise.data._image_decode import MAX_PIXELS, Decoded, file_stamp
 from equipoise.data._image_header import Header, check_size
 
 _KEYS = {"train": "train_images", "validation": "val_images", "test": "test_images"}
 _MAX_BYTES = 64 << 30
-_FREE_BYTES = 1 << 28  # up to this an array may be packed as well as it likes
-_MAX_RATIO = 200  # deflate's own limit is 1032; photographs and X-rays stay under 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,17 +134,9 @@ def read_npz_images(path: str | Path, *, max_pixels: int = MAX_PIXELS, max_bytes
     check_number(max_pixels, argument="max_pixels", function="read_npz_images", at_least=1)
     check_number(max_bytes, argument="max_bytes", function="read_npz_images", at_least=1)
     path = Path(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            found = _judged(archive, path, max_pixels, max_bytes)
-        with np.load(path, allow_pickle=False) as arrays:
-            images = {role: _image_array(arrays[_KEYS[role]]) for role in found}
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist. Check the path.") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile, RuntimeError) as error:
-        if isinstance(error, DataError | ArgumentError):
-            raise
-        raise DataError(f"{path} cannot be read as .npz: {error}. Copy or download it again.") from error
+    with open_npz(path) as archive:
+        found = _judged(archive, max_pixels, max_bytes)
+        images = {role: _image_array(archive.read(_KEYS[role])) for role in found}
     roles = tuple(role for role, array in images.items() for _ in range(len(array)))
     if not roles:
         raise DataError(f"{path} holds no image: its arrays have no rows. Check the file.")
@@ -157,41 +147,25 @@ def _image_array(array: NDArray[Any]) -> NDArray[Any]:
     return array[..., 0] if array.ndim == 4 and array.shape[3] == 1 else array
 
 
-def _judged(archive: zipfile.ZipFile, path: Path, max_pixels: int, max_bytes: int) -> list[str]:
+def _judged(archive: Npz, max_pixels: int, max_bytes: int) -> list[str]:
     """Return the roles that an archive has images for, after a look at the headers alone."""
-    inside = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-    found = [role for role, key in _KEYS.items() if key in inside]
+    path, total = archive.path, 0
+    found = [role for role, key in _KEYS.items() if key in archive.names]
     if not found:
-        raise DataError(
-            f"{path.name} has no array {listed(_KEYS.values())}; it has {listed(inside)}. Give another file."
-        )
-    total = 0
+        raise missing(path, listed(_KEYS.values()), archive.names)
     for role in found:
         key = _KEYS[role]
-        shape, dtype = _npy_header(archive, inside[key])
+        shape, dtype = archive.header(key)
         if dtype not in (np.dtype(np.uint8), np.dtype(np.uint16)) or len(shape) not in (3, 4):
             raise _unfit(path, key, shape, dtype)
         if len(shape) == 4 and shape[3] not in (1, 3):
             raise _unfit(path, key, shape, dtype)
         check_size(path, shape[2], shape[1], max_pixels)
-        size = int(np.prod(shape, dtype=object)) * dtype.itemsize
-        total += size
-        packed = max(1, inside[key].compress_size)
-        if total > max_bytes or (size > _FREE_BYTES and size > _MAX_RATIO * packed):
-            raise DataError(
-                f"{path.name}, array {key}: {packed:,} bytes would unpack to {size:,}; nothing was unpacked. "
-                "If the file is what it should be, write it without compression (numpy.savez) or raise `max_bytes`."
-            )
-        _check_labels(archive, inside, path, role, shape[0])
+        total += archive.size(key)
+        if total > max_bytes:
+            raise too_large(path, key, path.stat().st_size, total)
+        _check_labels(archive, role, shape[0])
     return found
-
-
-def _npy_header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    with archive.open(info) as file:
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(file)
-    return tuple(int(length) for length in shape), dtype
 
 
 def _unfit(path: Path, key: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> DataError:
@@ -201,14 +175,12 @@ def _unfit(path: Path, key: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -
     )
 
 
-def _check_labels(
-    archive: zipfile.ZipFile, inside: dict[str, zipfile.ZipInfo], path: Path, role: str, rows: int
-) -> None:
+def _check_labels(archive: Npz, role: str, rows: int) -> None:
     key = _KEYS[role].replace("_images", "_labels")
-    if key in inside:
-        shape, _ = _npy_header(archive, inside[key])
+    if key in archive.names:
+        shape, _ = archive.header(key)
         if shape[:1] != (rows,):
             raise DataError(
-                f"{path.name}: {_KEYS[role]} has {rows:,} rows and {key} has {shape[0] if shape else 'none'}. "
+                f"{archive.path.name}: {_KEYS[role]} has {rows:,} rows and {key} has {shape[0] if shape else 'none'}. "
                 "Copy or download the file again."
             )

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._checks import ArgumentError, DataError, check_one_of, listed
+from equipoise._npz import Npz, missing, open_npz
 from equipoise._tasks import TASKS
 from equipoise.labels.read import Labels
 
@@ -48,32 +47,28 @@ def read_npz(
     )
 
 
-def _arrays(path: Path, role: str | None) -> dict[str, NDArray[Any]]:
+def _arrays(path: Path, role: str | None) -> dict[str, NDArray[np.float64]]:
     if role is not None:
         check_one_of(role, _KEYS, argument="role", function="read_labels")
     if path.is_dir() or not path.exists():
         raise DataError(f"{path} {'is a directory' if path.is_dir() else 'does not exist'}. Give the .npz file.")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            found = {name: key for name, key in _KEYS.items() if key in archive.files and role in (None, name)}
-            if not found:
-                wanted = listed([_KEYS[role]] if role else _KEYS.values())
-                raise DataError(
-                    f"{path.name} has no array {wanted}; it has {listed(archive.files)}. Give a label file."
-                )
-            arrays = {name: np.asarray(archive[key]) for name, key in found.items()}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path.name} cannot be read as .npz: {error}. Copy or download it again.") from error
-    for name, array in arrays.items():
-        if array.dtype.kind not in "iubf" or array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[1] == 0):
-            raise DataError(
-                f"{path.name}, array {_KEYS[name]}: labels must be numbers of shape (rows,) or (rows, classes); got "
-                f"{array.dtype} of shape {array.shape}."
-            )
-        arrays[name] = (array[:, None] if array.ndim == 1 else array).astype(np.float64)
-    return arrays
+    with open_npz(path) as archive:
+        found = {name: key for name, key in _KEYS.items() if key in archive.names and role in (None, name)}
+        if not found:
+            raise missing(path, listed([_KEYS[role]] if role else _KEYS.values()), archive.names)
+        return {name: _label_array(archive, key) for name, key in found.items()}
+
+
+def _label_array(archive: Npz, key: str) -> NDArray[np.float64]:
+    """Return (rows, classes) of an array of labels, whose header is judged before anything is unpacked."""
+    shape, dtype = archive.header(key)
+    if dtype.kind not in "iubf" or len(shape) not in (1, 2) or (len(shape) == 2 and shape[1] == 0):
+        raise DataError(
+            f"{archive.path.name}, array {key}: labels must be numbers of shape (rows,) or (rows, classes); got "
+            f"{dtype} of shape {shape}."
+        )
+    array = archive.read(key)
+    return (array[:, None] if array.ndim == 1 else array).astype(np.float64)
 
 
 def _valued(
