@@ -141,6 +141,18 @@ def test_what_cannot_be_shown_is_named(stored: Any, tags: dict[str, Any], words:
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_a_file_damaged_anywhere_is_an_error_of_the_data(tmp_path: Path) -> None:
+    path = written(tmp_path / "x.dcm", WindowCenter=2000, WindowWidth=1000)
+    whole, rng = path.read_bytes(), np.random.default_rng(3)
+    for place in range(128, len(whole) - STORED.nbytes):  # every byte of its tags
+        damaged = bytearray(whole)
+        damaged[place] = int(rng.choice([0, 255, damaged[place] ^ 1, damaged[place] ^ 2]))
+        path.write_bytes(damaged)
+        with contextlib.suppress(DataError):
+            read_image(path)
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_a_cut_file_and_one_without_its_mark_are_named(tmp_path: Path) -> None:
     path = written(tmp_path / "x.dcm")
     whole = path.read_bytes()

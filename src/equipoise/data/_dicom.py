@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from equipoise._checks import DataError
 from equipoise.data._image_header import AGAIN, Header, check_size, truncated
 
+_LONGEST = 300  # characters of what pydicom says: it quotes bytes by the thousand
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 # What pydicom raises for files that are not what they say; it has no error class of its own for most of it.
 _FAULTS = (
@@ -35,6 +36,7 @@ def decode_dicom(data: bytes, path: Path, max_pixels: int) -> tuple[NDArray[Any]
     """
     try:
         import pydicom
+        import pydicom.errors
     except ImportError as error:
         raise DataError(f"{path} is a DICOM file, which needs pydicom. Run: pip install pydicom") from error
     try:
@@ -46,7 +48,7 @@ def decode_dicom(data: bytes, path: Path, max_pixels: int) -> tuple[NDArray[Any]
         return _shown(dataset, path)
     except DataError:
         raise
-    except _FAULTS as error:
+    except (*_FAULTS, pydicom.errors.BytesLengthException) as error:
         raise _fault(error, path) from error
 
 
@@ -122,7 +124,7 @@ def _stretched(values: NDArray[Any], low: float, high: float, dtype: np.dtype[An
 
 
 def _fault(error: Exception, path: Path) -> DataError:
-    said = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    said = " ".join(str(error).split()).rstrip(".")[:_LONGEST] or type(error).__name__
     if isinstance(error, EOFError) or "less than expected" in said or "actual length" in said:
         return truncated(path, said)
     if any(words in said for words in ("missing required dependencies", "plugins are missing", "does not support")):
