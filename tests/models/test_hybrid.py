@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from safetensors.torch import load, save, save_file
 from equipoise._checks import ArgumentError, DataError, RunError
 from equipoise._image_models import IMAGE_MODELS, is_image_model, split_image_model
 from equipoise.models import make_image_model, model_from_dict
+from equipoise.models._backbone import _read_weights
 from equipoise.models.cost import count_cost
 
 # X-Lite's own table of results (dinethsadee01/X-Lite, experiments/baseline_results.csv): 14 outputs, 3 channels.
@@ -124,6 +127,12 @@ def bad_files(folder):
     save_file(state | {first: torch.zeros(3, 3)}, folder / "shape.safetensors")
     torch.save({"model": make}, folder / "code.pth")
     torch.save([1, 2], folder / "list.pth")
+    torch.save({1: torch.zeros(3)}, folder / "numbered.pth")
+    torch.save(state | {first: state[first] * torch.nan}, folder / "nan.pth")
+    torch.save({key: value.to(torch.int8) for key, value in state.items()}, folder / "int8.pth")
+    torch.save(state | {first: state[first].to(torch.complex64)}, folder / "complex.pth")
+    torch.save({key: value.to("meta") for key, value in state.items()}, folder / "meta.pth")
+    torch.save(state | {first: state[first].to_sparse()}, folder / "sparse.pth")
     (folder / "empty.pth").write_bytes(b"")
     (folder / "text.safetensors").write_text("not weights at all")
     (folder / "w.onnx").write_text("x")
@@ -134,8 +143,14 @@ def bad_files(folder):
     [
         ("missing.safetensors", f'has no weights for "conv_stem.weight" of {SMALL}'),
         ("shape.safetensors", '"conv_stem.weight" has shape (3, 3), mobilenetv3_small_050 needs (16, 1, 3, 3)'),
-        ("code.pth", "could not be read as weights"),
+        ("code.pth", "it is damaged, or holds more than tensors"),
         ("list.pth", "holds no tensors by name"),
+        ("numbered.pth", "holds no tensors by name"),
+        ("nan.pth", '"conv_stem.weight" holds numbers that are not finite'),
+        ("int8.pth", '"conv_stem.weight" holds int8, where floating-point numbers are needed'),
+        ("complex.pth", '"conv_stem.weight" holds complex64'),
+        ("meta.pth", "holds no tensors by name (sparse"),
+        ("sparse.pth", 'has no weights for "conv_stem.weight"'),
         ("empty.pth", "could not be read as weights"),
         ("text.safetensors", "could not be read as weights"),
         ("w.onnx", "must end in .safetensors, .pth or .pt"),
@@ -147,6 +162,40 @@ def test_wrong_files_of_weights(tmp_path, name, message):
     with pytest.raises((DataError, ArgumentError)) as error:
         make(pretrained=tmp_path / name)
     assert message in str(error.value)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("legacy", [True, False])
+def test_a_file_of_weights_damaged_anywhere_is_an_error_of_the_data(tmp_path, legacy):
+    path = tmp_path / "w.pth"
+    torch.save({"a": torch.zeros(3)}, path, _use_new_zipfile_serialization=not legacy)
+    whole, rng = path.read_bytes(), np.random.default_rng(4)
+    for place in rng.integers(0, len(whole), 200).tolist():
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged[: None if place % 2 else place])
+        with contextlib.suppress(DataError):
+            _read_weights(path)
+
+
+class Trap:
+    """Would make a file if it were unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (os.mkdir, (self.path,))
+
+
+@pytest.mark.parametrize("legacy", [True, False])
+def test_nothing_in_a_file_of_weights_is_run(tmp_path, legacy):
+    trap = Trap(str(tmp_path / "trapped"))
+    torch.save({"state_dict": trap}, tmp_path / "w.pth", _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(DataError, match="more than tensors") as caught:
+        make(pretrained=tmp_path / "w.pth")
+    assert "weights_only" not in str(caught.value)  # torch's own advice is to run it
+    assert not (tmp_path / "trapped").exists()
 
 
 def test_imagenet_without_a_network(monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import struct
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,11 @@ from equipoise._checks import ArgumentError, DataError, RunError, listed
 if TYPE_CHECKING:
     from types import ModuleType
 
+# What torch raises for files that are not what they say, besides its own UnpicklingError.
+_UNREADABLE = (
+    OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, AssertionError, MemoryError,
+    OverflowError, struct.error, SafetensorError,
+)  # fmt: skip
 _PROBE = 96  # pixels: enough for every stride of timm's convolutions
 
 
@@ -198,7 +204,21 @@ def load_weights(backbone: nn.Module, path: Path, name: str, channels: int) -> N
             f'{path}: "{key}" has shape {tuple(weights[key].shape)}, {name} needs {tuple(wanted[key].shape)} '
             f"({len(other)} of {len(wanted)} differ). Give a file saved from this backbone."
         )
+    _check_numbers(weights, wanted, path)
     backbone.load_state_dict({key: weights[key] for key in wanted})
+
+
+def _check_numbers(weights: dict[str, Tensor], wanted: dict[str, Tensor], path: Path) -> None:
+    """Raise `DataError` where a weight is no finite number: training would only find that out, or never."""
+    for key, value in wanted.items():
+        found, real = weights[key], value.is_floating_point()
+        if found.is_complex() or (real and not found.is_floating_point()):
+            kind = str(found.dtype).removeprefix("torch.")
+            raise DataError(
+                f'{path}: "{key}" holds {kind}, where floating-point numbers are needed. Save the weights as float32.'
+            )
+        if real and not bool(torch.isfinite(found.float()).all()):
+            raise DataError(f'{path}: "{key}" holds numbers that are not finite. Give weights of a sound training.')
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:
@@ -208,21 +228,37 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
             found: Any = load_file(path)
         else:
             found = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, SafetensorError, UnpicklingError) as error:
+    except UnpicklingError as error:
+        raise _unreadable(path, "it is damaged, or holds more than tensors, which would have to be run") from error
+    except _UNREADABLE as error:
         reason = str(error).strip().split("\n", 1)[0].rstrip(".") or "it is empty or cut short"
-        raise DataError(
-            f"{path} could not be read as weights: {reason}. Give a .safetensors file, or a .pth file that holds "
-            "tensors by name and nothing that would have to be run."
-        ) from error
+        raise _unreadable(path, reason) from error
     for wrapper in ("state_dict", "model"):
         if isinstance(found, dict) and isinstance(found.get(wrapper), dict):
             found = found[wrapper]
     tensors = (
-        {key: value for key, value in found.items() if isinstance(value, Tensor)} if isinstance(found, dict) else {}
+        {key: value for key, value in found.items() if isinstance(key, str) and _is_plain(value)}
+        if isinstance(found, dict)
+        else {}
     )
     if not tensors:
-        raise DataError(f"{path} holds no tensors by name. Give a file of weights, such as a state_dict.")
+        raise DataError(
+            f"{path} holds no tensors by name (sparse and quantised ones do not count). Give a file of weights, such "
+            "as a state_dict."
+        )
     for prefix in ("module.", "backbone."):
         if any(key.startswith(prefix) for key in tensors):
             tensors = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
     return tensors
+
+
+def _unreadable(path: Path, reason: str) -> DataError:
+    return DataError(
+        f"{path} could not be read as weights: {reason}. Give a .safetensors file, or a .pth file that holds "
+        "tensors by name and nothing that would have to be run."
+    )
+
+
+def _is_plain(value: object) -> bool:
+    """Return whether a value is a tensor whose numbers are all there, one after another."""
+    return isinstance(value, Tensor) and value.layout == torch.strided and not value.is_meta and not value.is_quantized
