@@ -19,17 +19,25 @@ _REPLICATES = 200
 
 
 def report(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, finished or not.", show_default=False)],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN|ABLATION", help="The folder of a run or of an ablation, finished or not.", show_default=False
+        ),
+    ],
     out: Annotated[
         Path | None, typer.Option("--out", help="The HTML file. Default: report.html in the folder, made anew.")
     ] = None,
     by: ByOption = None,
     by_table: ByTableOption = None,
     ids: ScoreIdsOption = None,
+    cells: Annotated[
+        bool, typer.Option("--cells", help="Of an ablation: write the page of every finished cell too, first.")
+    ] = False,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Write one HTML file that explains a run: result, classes, thresholds to explore, reliability, findings, origin.
+    """Write one HTML file that explains a run or an ablation: result, classes, thresholds to explore, findings, origin.
 
     The file needs no network. Thresholds that are chosen in it are saved as a decision.json, which **predict --rule**
     and **evaluate --rule** take.
@@ -41,6 +49,8 @@ def report(
     check_free(out, overwrite, source=(run, by_table))
     if by is None and by_table is not None:
         raise ArgumentError("--by-table has the column that --by names. Add --by COLUMN.")
+    if cells:
+        _write_cells(run)
     found = None if by is None else _subgroups(run, by, by_table, ids)
     written = write_page(run, out, subgroups=found)
     console().print(f"{written} ({written.stat().st_size / 1e6:.1f} MB)")
@@ -65,3 +75,12 @@ def _subgroups(folder: Path, by: str, table: Path | None, ids: str | None) -> Su
     scores, recipe = view.scores["test"], view.recipe
     names = subgroup_names(folder, scores, by, table or Path(str(recipe.data.table)), ids or recipe.data.ids)
     return evaluate_by(scores, names, view.rule, by=by, replicates=_REPLICATES)
+
+
+def _write_cells(folder: Path) -> None:
+    from equipoise.report import write_page
+    from equipoise.report.ablation_view import read_about
+
+    for cell in read_about(folder)["cells"]:
+        if (folder / cell["folder"] / "DONE").is_file():
+            console().print(str(write_page(folder / cell["folder"])))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from equipoise._checks import ArgumentError
 from equipoise._files import write_text
 
 __all__ = ["is_sealed", "write_page"]
@@ -14,27 +15,34 @@ if TYPE_CHECKING:
 
 
 def write_page(source: str | Path, out: str | Path | None = None, *, subgroups: Subgroups | None = None) -> Path:
-    """Write the page of a run; return its path.
+    """Write the page of a run or of an ablation; return its path.
 
     The file holds everything that it shows: no network is needed, and none can be reached from it. It is made from the
     folder alone, without training, and the same folder gives the same bytes.
 
     Args:
-        source: a run folder, finished or not.
+        source: a run folder or the folder of an ablation, finished or not.
         out: the file; by default ``report.html`` inside the folder.
         subgroups: figures of subgroups of the judged role, for a run; None leaves them out.
 
     Raises:
+        ArgumentError: subgroups are given for an ablation.
         RunError: there is no run in the folder, it has not come so far as to count its labels, or the disk is full.
         DataError: a file of the run is damaged.
     """
+    from equipoise.report.ablation_view import AblationView, is_ablation
+    from equipoise.report.page._ablation import ablation_page
     from equipoise.report.page._run import run_page
     from equipoise.runs import Run
 
     source = Path(source)
-    text = run_page(Run.open(source), subgroups)
     path = source / "report.html" if out is None else Path(out)
-    write_text(path, text)
+    if not is_ablation(source):
+        write_text(path, run_page(Run.open(source), subgroups))
+        return path
+    if subgroups is not None:
+        raise ArgumentError("`subgroups` of write_page are of one run; an ablation has many. Leave them out.")
+    write_text(path, ablation_page(AblationView.read(source), path.parent))
     return path
 
 
