@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from equipoise.report.view import RunView
     from equipoise.scores import Scores
 
-_NARROW, _WIDE = 5.4, 8.6  # inches
+_NARROW, _WIDE = 5.4, 6.6  # inches
 
 
 def _chart(
