@@ -22,6 +22,8 @@ COMMANDS = {
     "split": "Split rows into train, validation and test with groups kept whole.",
     "check": "Read every image of a table: unreadable, truncated, blank, or the same picture twice.",
     "train": "Train from a table or a recipe, fit thresholds, judge on the test role.",
+    "ablate": "Train arms that differ in one thing on equal terms, over seeds, and say which helps.",
+    "runs": "List runs and ablations, filter them, or show where two recipes differ.",
     "decide": "Fit thresholds on validation scores from any model.",
     "evaluate": "Judge scores with a decision rule: every metric with interval and support.",
     "prevalence": "Show what thresholds do where a class is more or less common, and move the rule there.",

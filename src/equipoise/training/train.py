@@ -41,6 +41,7 @@ def train(
     overwrite: bool = False,
     watch: Watch | None = None,
     teachers: Sequence[Teacher] = (),
+    threads: int = 1,
 ) -> Run:
     """Train what a recipe asks for, fit its decision rule on the validation role and judge it on the test role.
 
@@ -55,6 +56,7 @@ def train(
         watch: where progress is shown; None is silent.
         teachers: callables that teach a model of images, besides the runs of `distil.teachers`: from images as it sees
             them, (b, channels, h, w), to logits at the natural prevalence, (b, outputs).
+        threads: of PyTorch, where `training.threads` is auto.
 
     Returns:
         The finished run.
@@ -68,7 +70,7 @@ def train(
     workers = _join_workers()
     if workers.rank == 0 and out is not None:
         Run.require_free(out, resume=resume, overwrite=overwrite)
-    torch.set_num_threads(1 if recipe.training.threads == "auto" else int(recipe.training.threads))
+    torch.set_num_threads(threads if recipe.training.threads == "auto" else int(recipe.training.threads))
     torch.use_deterministic_algorithms(recipe.training.deterministic)
     prepared = prepare(recipe)
     if recipe.distil.teachers:

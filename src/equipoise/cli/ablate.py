@@ -1,0 +1,198 @@
+"""`equipoise ablate`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from equipoise._checks import ArgumentError
+from equipoise.cli._options import (
+    ClassesOption,
+    GroupsOption,
+    IdsOption,
+    JsonOption,
+    LabelsOption,
+    OutOption,
+    PositiveOption,
+    SeparatorOption,
+    TaskOption,
+    UncertainOption,
+    columns,
+    console,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    from equipoise.ablation.launch import Launched
+    from equipoise.ablation.matrix import Matrix
+
+_TABLES = (".csv", ".tsv", ".parquet", ".npz", ".gz", ".xz", ".bz2", ".zst", ".txt")
+
+
+def ablate(
+    source: Annotated[
+        str | None,
+        typer.Argument(metavar="MATRIX|TABLE", help="A matrix file, a ready one's name, an ablation, or a table."),
+    ] = None,
+    table: Annotated[str | None, typer.Argument(metavar="[TABLE]", help="The table of a ready matrix.")] = None,
+    on: Annotated[str, typer.Option("--on", help="local, ray, or the address of a Ray cluster.")] = "local",
+    seeds: Annotated[str | None, typer.Option("--seeds", help="How many training seeds; or the seeds: 0,1,7.")] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Cells at a time. Default: all cores.")
+    ] = None,
+    cpus: Annotated[int, typer.Option("--cpus", min=1, help="Processors a cell, on Ray.")] = 1,
+    budget: Annotated[
+        str | None, typer.Option("--budget", help="Time, such as 2h: drop the worse arms early where it is short.")
+    ] = None,
+    base: Annotated[str | None, typer.Option("--base", help="Another base recipe than the matrix names.")] = None,
+    labels: LabelsOption = None,
+    separator: SeparatorOption = None,
+    ids: IdsOption = None,
+    groups: GroupsOption = None,
+    task: TaskOption = None,
+    uncertain: UncertainOption = None,
+    unknown: Annotated[
+        str | None, typer.Option("--unknown", help="What unknown labels become: unknown, negative, positive or drop.")
+    ] = None,
+    positive: PositiveOption = None,
+    classes: ClassesOption = None,
+    images: Annotated[
+        Path | None, typer.Option("--images", help="Folder of the images that the column image names; or an .npz.")
+    ] = None,
+    image: Annotated[str | None, typer.Option("--image", help="The column of images, if not called image.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key for all arms; repeatable.")
+    ] = None,
+    metric: Annotated[str | None, typer.Option("--metric", help="What the arms are compared in.")] = None,
+    out: OutOption = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Train cells again that are there under another recipe, or were edited.")
+    ] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Show what would be trained, and train nothing.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="List the ready matrices.")] = False,
+    print_: Annotated[str | None, typer.Option("--print", metavar="NAME", help="Print a ready matrix.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Train arms that differ in one thing on equal terms, over seeds, and say which helps.
+
+    A ready matrix on a table: **equipoise ablate balance table.csv --labels a,b,c --groups patient**. One of your own:
+    **equipoise ablate mine.yaml**. An ablation that was cut goes on: **equipoise ablate runs/balance**, or the same
+    command again. A confounded matrix (10 against 20 epochs) is refused.
+    """
+    if list_ or print_ is not None or source is None:
+        _show_matrices(print_, json)
+        return
+    given: dict[str, Any] = {
+        "labels": columns(labels),
+        "separator": separator,
+        "ids": ids,
+        "groups": groups,
+        "task": task,
+        "uncertain": uncertain,
+        "unknown": unknown,
+        "positive": positive,
+        "classes": columns(classes),
+        "images": None if images is None else str(images),
+        "image": image,
+    }
+    matrix = _matrix(source, table, given, settings or [], base, seeds, metric)
+    out = out or (Path(source) if Path(source).is_dir() else Path("runs") / matrix.name)
+    from equipoise.ablation.launch import plan_text, run_matrix, seconds_of
+
+    if not json or plan:
+        for line in plan_text(matrix, on, workers):
+            console().print(line)
+    if plan:
+        return
+    time = None if budget is None else seconds_of(budget)
+    try:
+        launched = run_matrix(
+            matrix, out, on=on, workers=workers, cpus=cpus, budget=time, overwrite=overwrite, shown=not json
+        )
+    except KeyboardInterrupt:
+        console(stderr=True).print(f"Stopped. It goes on where it was with: equipoise ablate {out}")
+        raise SystemExit(130) from None
+    _show(launched, json=json)
+
+
+def _matrix(
+    source: str,
+    table: str | None,
+    given: dict[str, Any],
+    overrides: list[str],
+    base: str | None,
+    seeds: str | None,
+    metric: str | None,
+) -> Matrix:
+    from equipoise.ablation import packaged_matrices, read_matrix
+
+    if source not in packaged_matrices() and Path(source).suffix.casefold() in _TABLES:
+        if table is not None:
+            raise ArgumentError(f"{source} and {table} are both tables. Give a matrix and a table, or one table.")
+        source, table = "balance", source
+    if table is not None:
+        if not Path(table).exists():
+            raise ArgumentError(f"{table} does not exist. Check the path of the table.")
+        given["table"] = str(table)
+        if Path(table).suffix.casefold() == ".npz":
+            given["images"] = given["images"] or table
+            overrides = [f"split.file={table}", *overrides]
+    if given["images"] is not None and base is None and source == "balance":
+        base = "images"
+    return read_matrix(source, overrides, base=base, data=given, seeds=_seeds(seeds), metric=metric)
+
+
+def _seeds(text: str | None) -> int | list[int] | None:
+    if text is None:
+        return None
+    try:
+        found = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ArgumentError(f"--seeds {text}: must be a number of seeds, such as 5, or seeds, such as 0,1,7.") from None
+    return found[0] if len(found) == 1 and "," not in text else found
+
+
+def _show_matrices(name: str | None, json: bool) -> None:
+    from equipoise.ablation import packaged_matrices
+    from equipoise.ablation._read import locate
+    from equipoise.recipe import recipe_summary
+
+    if name is not None:
+        sys.stdout.write(locate(name).read_text(encoding="utf-8"))
+        return
+    summaries = {known: recipe_summary(path) for known, path in packaged_matrices().items()}
+    if json:
+        print_json(summaries)
+        return
+    width = max(map(len, summaries))
+    for known, summary in summaries.items():
+        console().print(f"{known:<{width}}  {summary}")
+    console().print("\nPrint one with: equipoise ablate --print NAME      Run with: equipoise ablate NAME TABLE")
+
+
+def _show(launched: Launched, *, json: bool) -> None:
+    """Print what became of the cells; the exit status is 1 where some failed."""
+    if json:
+        print_json(
+            {
+                "folder": str(launched.path),
+                "finished": list(launched.finished),
+                "trained": list(launched.trained),
+                "failed": dict(launched.failed),
+                "dropped": [dict(one) for one in launched.dropped],
+            }
+        )
+    else:
+        screen = console()
+        kept = len(launched.finished) - len(launched.trained)
+        earlier = f", {kept} of them earlier" if kept else ""
+        screen.print(f"\n{len(launched.finished)} cells are finished{earlier}. Folder  {launched.path}")
+        for name, message in launched.failed.items():
+            screen.print(f"{name} failed: {message}")
+        for one in launched.dropped:
+            screen.print(f"{one['arm']} was dropped after {one['seeds']} of the seeds: {one['why']}.")
+    if launched.failed:
+        raise SystemExit(1)
