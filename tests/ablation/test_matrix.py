@@ -8,9 +8,9 @@ import pytest
 
 from equipoise._checks import ArgumentError, DataError, RunError
 from equipoise.ablation import read_matrix
-from equipoise.ablation.aspects import ASPECTS, aspect_of, flat
+from equipoise.ablation.aspects import ASPECTS, aspect_of
 from equipoise.ablation.folder import append_status, write_ablation
-from equipoise.recipe import Recipe
+from equipoise.recipe import Recipe, flat
 from equipoise.report import AblationView
 from equipoise.report.ablation_view import read_status
 

@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from equipoise.ablation._cell import Outcome
 from equipoise.ablation.matrix import Cell
@@ -39,6 +39,7 @@ class Report:
     epochs: int = 0
 
 
+@runtime_checkable
 class Pool(Protocol):
     """Where cells are trained."""
 

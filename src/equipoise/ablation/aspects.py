@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from equipoise._checks import ArgumentError, listed, nearest
-from equipoise.recipe import Recipe
+from equipoise.recipe import Recipe, flat
 
 # Aspect -> how an arm that changes it is described. The first may always differ: it is what is compared.
 ASPECTS = {
@@ -100,21 +100,6 @@ def find_differences(base: Recipe, arm: Recipe) -> tuple[Difference, ...]:
         for key in keys
         if key.split(".")[0] not in _SILENT and key not in _SILENT_KEYS and one.get(key) != other.get(key)
     )
-
-
-def flat(values: Any, path: str = "") -> dict[str, Any]:
-    """Return nested mappings as one, by dotted key; lists are values.
-
-    Example:
-        >>> flat({"split": {"seed": 1, "fractions": [0.8, 0.2, 0]}, "seed": 0})
-        {'split.seed': 1, 'split.fractions': [0.8, 0.2, 0], 'seed': 0}
-    """
-    if not isinstance(values, Mapping) or not values:
-        return {path: values} if path else {}
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        found |= flat(value, f"{path}.{key}" if path else str(key))
-    return found
 
 
 def require_declared(name: str, reference: str, found: Sequence[Difference], declared: Sequence[str]) -> None:

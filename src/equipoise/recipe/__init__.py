@@ -2,6 +2,7 @@
 
 from equipoise.recipe._arms import resolve_arms
 from equipoise.recipe._read import (
+    flat,
     make_recipe,
     packaged_recipes,
     read_recipe,
@@ -42,6 +43,7 @@ __all__ = [
     "SplitSettings",
     "TrainingSettings",
     "WeightsSettings",
+    "flat",
     "make_recipe",
     "packaged_recipes",
     "read_recipe",

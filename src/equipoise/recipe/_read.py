@@ -191,3 +191,18 @@ def with_value(values: Any, path: KeyPath, value: Any) -> Any:
         inside.pop("targets", None)
     inside[str(path[0])] = with_value(inside.get(str(path[0])), path[1:], value)
     return inside
+
+
+def flat(values: Any, path: str = "") -> dict[str, Any]:
+    """Return nested mappings as one, by dotted key; lists are values.
+
+    Example:
+        >>> flat({"split": {"seed": 1, "fractions": [0.8, 0.2, 0]}, "seed": 0})
+        {'split.seed': 1, 'split.fractions': [0.8, 0.2, 0], 'seed': 0}
+    """
+    if not isinstance(values, Mapping) or not values:
+        return {path: values} if path else {}
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found |= flat(value, f"{path}.{key}" if path else str(key))
+    return found

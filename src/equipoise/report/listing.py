@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from equipoise._checks import ArgumentError, EquipoiseError, RunError
 from equipoise._yaml import parse_yaml, read_yaml
+from equipoise.recipe import flat
 from equipoise.report.ablation_view import ABOUT, read_about, read_status
 from equipoise.runs import Run
 
@@ -110,18 +111,9 @@ def recipe_differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list
         >>> recipe_differences({"seed": 0, "loss": {"name": "bce"}}, {"seed": 0, "loss": {"name": "focal"}})
         [('loss.name', 'bce', 'focal')]
     """
-    a, b = dict(_flat(one)), dict(_flat(other))
+    a, b = flat(one), flat(other)
     keys = [*a, *(key for key in b if key not in a)]
     return [(key, a.get(key), b.get(key)) for key in keys if a.get(key) != b.get(key)]
-
-
-def _flat(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        full = f"{path}{key}"
-        if isinstance(value, dict) and value:
-            yield from _flat(value, f"{full}.")
-        else:
-            yield full, value
 
 
 def _condition(text: str) -> tuple[str, Any]:
