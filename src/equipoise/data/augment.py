@@ -257,12 +257,26 @@ def make_augmenter(
         raise ArgumentError(f"`channels` of make_augmenter must be 1 or 3; got {channels!r}.")
     if isinstance(seed, bool) or not isinstance(seed, numbers.Integral):
         raise ArgumentError(f"`seed` of make_augmenter must be a whole number; got {seed!r}.")
-    ranges = None if strength == "none" else _RANGES[modality][strength]
-    if ranges is not None and flip is not None:
-        ranges = dataclasses.replace(ranges, flip=0.5 if flip else 0.0)
+    ranges = ranges_of(strength, modality, flip)
     means = _by_channel("mean", mean, channels, 0.0)
     stds = _by_channel("std", std, channels, 1e-6)
     return Augmenter(strength, modality, ranges, int(seed), means, stds)
+
+
+def ranges_of(strength: str, modality: str, flip: bool | None = None, *, erase: bool = True) -> Ranges | None:
+    """Return how far each change goes, or None where nothing is changed.
+
+    Args:
+        strength: one of `STRENGTHS`.
+        modality: one of `MODALITIES`.
+        flip: as in `make_augmenter`.
+        erase: whether rectangles may be erased.
+    """
+    if strength == "none":
+        return None
+    ranges = _RANGES[modality][strength]
+    ranges = ranges if flip is None else dataclasses.replace(ranges, flip=0.5 if flip else 0.0)
+    return ranges if erase else dataclasses.replace(ranges, erase=0.0)
 
 
 def _by_channel(name: str, value: Any, channels: int, least: float) -> tuple[float, ...]:

@@ -6,6 +6,7 @@ from equipoise.decision.by_parts import RuleByParts, fit_by_parts, raw_rule
 from equipoise.decision.calibration import Calibration, CalibrationNeed, calibration_need, cross_fit, fit_calibration
 from equipoise.decision.fit import fit_decision
 from equipoise.decision.fitted_on import FittedOn
+from equipoise.decision.masks import MaskRule, fit_least_sizes, fit_mask_rule, fixed_mask_rule
 from equipoise.decision.monitor import MONITORS, higher_is_better, monitor_value
 from equipoise.decision.objectives import OBJECTIVES, Objective, parse_objective
 from equipoise.decision.rule import DecisionRule, fixed_rule, read_rule, write_rule
@@ -19,6 +20,7 @@ __all__ = [
     "DecisionRule",
     "FittedOn",
     "FittedThreshold",
+    "MaskRule",
     "Objective",
     "RuleByParts",
     "calibration_need",
@@ -26,7 +28,10 @@ __all__ = [
     "fit_by_parts",
     "fit_calibration",
     "fit_decision",
+    "fit_least_sizes",
+    "fit_mask_rule",
     "fit_threshold",
+    "fixed_mask_rule",
     "fixed_rule",
     "higher_is_better",
     "monitor_value",

@@ -7,6 +7,7 @@ from equipoise.evidence.comparison import Comparison, Difference
 from equipoise.evidence.evaluate import evaluate
 from equipoise.evidence.intervals import clopper_pearson_interval, delong_variance, wilson_interval
 from equipoise.evidence.judge import ArmScores, judge_arms
+from equipoise.evidence.mask_table import evaluate_masks
 from equipoise.evidence.metric_table import MetricRow, MetricTable
 from equipoise.evidence.resampling import Resampling, resample_figures
 from equipoise.evidence.subgroups import Subgroups, evaluate_by
@@ -28,6 +29,7 @@ __all__ = [
     "delong_variance",
     "evaluate",
     "evaluate_by",
+    "evaluate_masks",
     "holm",
     "judge_arms",
     "resample_figures",

@@ -21,6 +21,7 @@ from equipoise.metrics.calibration import (
     expected_calibration_error,
     reliability_curve,
 )
+from equipoise.metrics.components import Components, measure_components, remove_small
 from equipoise.metrics.curves import (
     PrecisionRecallCurve,
     RocCurve,
@@ -42,6 +43,14 @@ from equipoise.metrics.cuts import (
     specificity_at_sensitivity,
 )
 from equipoise.metrics.figures import Figures, measure
+from equipoise.metrics.mask_figures import MASK_FIGURES, mask_figures, pixel_calibration_error
+from equipoise.metrics.mask_scores import (
+    ImageCounts,
+    MaskScorer,
+    MaskScores,
+    read_mask_scores,
+    write_mask_scores,
+)
 from equipoise.metrics.ordinal import adjacent_accuracy_score, macro_absolute_error, mean_absolute_error
 from equipoise.metrics.outcomes import (
     Outcomes,
@@ -69,12 +78,17 @@ from equipoise.metrics.segmentation import MaskCounts, count_masks
 from equipoise.metrics.separation import ClassStatistics, auc_interval, class_statistics
 
 __all__ = [
+    "MASK_FIGURES",
     "Average",
     "BrierParts",
     "ClassStatistics",
+    "Components",
     "Cut",
     "Figures",
+    "ImageCounts",
     "MaskCounts",
+    "MaskScorer",
+    "MaskScores",
     "OperatingPoints",
     "Outcomes",
     "PrecisionRecallCurve",
@@ -109,9 +123,11 @@ __all__ = [
     "linear_kappa_score",
     "log_loss",
     "macro_absolute_error",
+    "mask_figures",
     "matthews_score",
     "mean_absolute_error",
     "measure",
+    "measure_components",
     "multiclass_auc_score",
     "multiclass_brier_loss",
     "multiclass_log_loss",
@@ -119,15 +135,18 @@ __all__ = [
     "pairwise_auc",
     "partial_area",
     "partial_auc_score",
+    "pixel_calibration_error",
     "precision_at_recall",
     "precision_recall_curve",
     "precision_score",
     "quadratic_kappa_score",
     "rank_class",
     "rank_classes",
+    "read_mask_scores",
     "recall_at_precision",
     "recall_score",
     "reliability_curve",
+    "remove_small",
     "roc_curve",
     "samples_f1_score",
     "samples_precision_score",
@@ -135,4 +154,5 @@ __all__ = [
     "sensitivity_at_specificity",
     "specificity_at_sensitivity",
     "specificity_score",
+    "write_mask_scores",
 ]

@@ -28,13 +28,13 @@ _HOME = {
 }
 
 __all__ = [
+    "MLP",
+    "MODELS",
     "DynamicUNet",
     "EncoderDecoder",
     "Hybrid",
     "ImageModel",
     "Linear",
-    "MLP",
-    "MODELS",
     "MaskModel",
     "Model",
     "TabM",

@@ -11,11 +11,15 @@ _HOME = {
     "GuaranteedBatchSampler": "loader",
     "GuaranteedStream": "guarantee",
     "IndexStream": "stream",
+    "PatchDraws": "patches",
+    "PatchPlan": "patches",
+    "PatchStream": "patches",
     "PlanBatchSampler": "loader",
     "PlanSampler": "loader",
     "RankStream": "stream",
     "ResampledDataset": "iterable",
     "StreamResampler": "streaming",
+    "plan_patches": "patches",
 }
 
 __all__ = sorted(_HOME)  # noqa: PLE0605

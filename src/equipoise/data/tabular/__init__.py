@@ -13,7 +13,19 @@ from equipoise.data.tabular._preprocessor import (
 )
 from equipoise.data.tabular._typing import Column
 
-__all__ = ["Leak", "find_leaks", "forgotten_targets",
-    "MISSING_WORDS", "NUMERIC_METHODS", "CategoryStep", "Column", "Features", "NumericStep", "Preprocessor",
-    "TabularArrays", "fit_preprocessor", "read_features", "read_features_as",
+__all__ = [
+    "MISSING_WORDS",
+    "NUMERIC_METHODS",
+    "CategoryStep",
+    "Column",
+    "Features",
+    "Leak",
+    "NumericStep",
+    "Preprocessor",
+    "TabularArrays",
+    "find_leaks",
+    "fit_preprocessor",
+    "forgotten_targets",
+    "read_features",
+    "read_features_as",
 ]  # fmt: skip

@@ -1,0 +1,168 @@
+"""Where each class lies in each image: counted once, a sample of places kept, and stored beside the data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equipoise._checks import DataError
+from equipoise._counter import key_of, random_words
+from equipoise._files import replacing
+from equipoise.data.mask_pairs import MaskPairs
+from equipoise.data.masks import open_mask
+from equipoise.labels.mask_classes import IGNORED
+
+_PLACES = 4096  # of one class in one image, at most
+_LEAST_PLACES = 16
+_MEMORY = 64 << 20  # bytes of all places together
+_VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class LocationIndex:
+    """Where each class lies in each image.
+
+    Attributes:
+        classes: names.
+        counts: (images, classes) pixels of each class.
+        known: (images,) pixels of which something is known (of the first class, where classes overlap).
+        starts: (images * classes + 1,) where the places of image i, class c begin: at entry i * classes + c.
+        places: flat numbers of pixels in the image (C order), a uniform sample without replacement of those of each
+            class, or all of them where they are few.
+    """
+
+    classes: tuple[str, ...]
+    counts: NDArray[np.int64]
+    known: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    places: NDArray[np.int64]
+
+    def places_of(self, image: int, class_: int) -> NDArray[np.int64]:
+        """Return the kept places of a class in an image."""
+        entry = image * len(self.classes) + class_
+        return self.places[self.starts[entry] : self.starts[entry + 1]]
+
+    @property
+    def images_with(self) -> NDArray[np.int64]:
+        """(classes,) in how many images each class lies."""
+        return np.asarray((self.counts > 0).sum(axis=0))
+
+
+def index_locations(pairs: MaskPairs, *, cache: str | Path | None = None, seed: int = 0) -> LocationIndex:
+    """Return where each class lies, reading every mask once, in blocks.
+
+    The places kept are those with the smallest hashes of (seed, image, class, place): a uniform sample that depends on
+    neither blocks nor order, of bounded size however large the images are.
+
+    Args:
+        pairs: with their masks.
+        cache: a folder; an index of the same files (by path, size and time), classes and seed is taken from there, and
+            a new one is written there, all of it or nothing.
+        seed: of the sample.
+
+    Raises:
+        DataError: a mask cannot be read, or has a value that is no class.
+        RunError: the cache cannot be written to.
+    """
+    limit = int(np.clip(_MEMORY // 8 // max(1, len(pairs) * len(pairs.classes.names)), _LEAST_PLACES, _PLACES))
+    file = None if cache is None else Path(cache) / f"locations-{_key(pairs, seed, limit)}.npz"
+    if file is not None and file.is_file():
+        found = _read(file)
+        if found is not None:
+            return found
+    made = _build(pairs, seed, limit)
+    if file is not None:
+        with replacing(file) as temporary, temporary.open("wb") as stream:
+            np.savez(
+                stream, classes=np.array(json.dumps(made.classes)), counts=made.counts, known=made.known,
+                starts=made.starts, places=made.places,
+            )  # fmt: skip
+    return made
+
+
+def _read(file: Path) -> LocationIndex | None:
+    """Return a stored index, or None where the file is damaged: it is then made again."""
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            names = tuple(json.loads(str(stored["classes"])))
+            return LocationIndex(names, *(stored[name] for name in ("counts", "known", "starts", "places")))
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+        return None
+
+
+def _key(pairs: MaskPairs, seed: int, limit: int) -> str:
+    digest = blake2b(digest_size=8)
+    digest.update(json.dumps([_VERSION, seed, limit, pairs.classes.to_dict()]).encode())
+    for files in pairs.masks:
+        for file in files:
+            facts = file.stat() if file is not None else None
+            digest.update(f"{file}|{facts and (facts.st_size, facts.st_mtime_ns)}\n".encode())
+    return digest.hexdigest()
+
+
+def _build(pairs: MaskPairs, seed: int, limit: int) -> LocationIndex:
+    classes = len(pairs.classes.names)
+    counts, known = np.zeros((len(pairs), classes), np.int64), np.zeros(len(pairs), np.int64)
+    kept: list[NDArray[np.int64]] = []
+    for image, name in enumerate(pairs.ids):
+        samples = [_Sample(key_of(seed, name, class_, "places"), limit) for class_ in range(classes)]
+        for layer, numbers, block in _blocks(pairs, image):
+            if layer == 0:
+                known[image] += int((block != IGNORED).sum())
+            for class_ in range(classes) if pairs.classes.exclusive else (layer,):
+                hits = np.flatnonzero(block.ravel() == (class_ if pairs.classes.exclusive else 1))
+                counts[image, class_] += len(hits)
+                samples[class_].add(numbers.ravel()[hits])
+        kept += [sample.places for sample in samples]
+    sizes = [len(places) for places in kept]
+    starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    places = np.concatenate(kept) if kept else np.zeros(0, np.int64)
+    return LocationIndex(pairs.classes.names, counts, known, starts, places)
+
+
+class _Sample:
+    """The places with the smallest hashes so far."""
+
+    def __init__(self, key: int, limit: int) -> None:
+        self._key, self._limit = key, limit
+        self._places, self._words = np.zeros(0, np.int64), np.zeros(0, np.uint64)
+
+    def add(self, places: NDArray[np.int64]) -> None:
+        if not len(places):
+            return
+        words = random_words(self._key, places)
+        if len(self._words) == self._limit:
+            small = words < self._words.max()
+            places, words = places[small], words[small]
+        self._places, self._words = np.concatenate([self._places, places]), np.concatenate([self._words, words])
+        if len(self._words) > self._limit:
+            least = np.argpartition(self._words, self._limit)[: self._limit]
+            self._places, self._words = self._places[least], self._words[least]
+
+    @property
+    def places(self) -> NDArray[np.int64]:
+        return np.sort(self._places)
+
+
+def _blocks(pairs: MaskPairs, image: int) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.uint8]]]:
+    """Yield (which mask, flat numbers of the pixels, class indices) of every block."""
+    for layer, file in enumerate(pairs.masks[image]):
+        if file is None:
+            continue
+        mask = open_mask(file)
+        if mask.shape != pairs.space(image):
+            raise DataError(
+                f"{file} has the shape {mask.shape}, but its image {pairs.images[image].name} {pairs.space(image)}. "
+                "Save the mask at the image's size."
+            )
+        for region, values in mask.blocks():
+            axes = np.ix_(*(np.arange(part.start, part.stop) for part in region))
+            numbers = np.broadcast_to(np.ravel_multi_index(axes, mask.shape), values.shape)
+            yield layer, np.ascontiguousarray(numbers), pairs.classes.indices(values, source=str(file))
