@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from equipoise._checks import ArgumentError
+from equipoise._checks import ArgumentError, EquipoiseError
 from equipoise.cli._options import (
     ClassesOption,
     GroupsOption,
@@ -194,5 +194,26 @@ def _show(launched: Launched, *, json: bool) -> None:
             screen.print(f"{name} failed: {message}")
         for one in launched.dropped:
             screen.print(f"{one['arm']} was dropped after {one['seeds']} of the seeds: {one['why']}.")
+    _judge(launched.path, json=json)
     if launched.failed:
         raise SystemExit(1)
+
+
+def _judge(path: Path, *, json: bool) -> None:
+    """Write the verdict on rows of the validation role and the page, and show them; the test role stays closed."""
+    from equipoise.ablation.verdict import write_verdict
+    from equipoise.cli.verdict import show_verdicts
+    from equipoise.report.page import write_page
+
+    screen = console(stderr=json)
+    try:
+        found = write_verdict(path)
+        page = write_page(path)
+    except EquipoiseError as error:  # what is finished is kept: every cell of the reference may have failed
+        screen.print(f"Not judged: {error}")
+        return
+    if not json:
+        show_verdicts(found)
+        screen.print(
+            f"\nPage        {page}\n\nNext:\n  judge on rows nobody has looked at\n    equipoise verdict {path} --test"
+        )
