@@ -32,48 +32,65 @@ if TYPE_CHECKING:
 _TABLES = (".csv", ".tsv", ".parquet", ".npz", ".gz", ".xz", ".bz2", ".zst", ".txt")
 
 
+SourceArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="MATRIX|TABLE", help="A matrix file, a ready one's name, an ablation, or a table."),
+]
+TableArgument = Annotated[str | None, typer.Argument(metavar="[TABLE]", help="The table of a ready matrix.")]
+OnOption = Annotated[str, typer.Option("--on", help="local, ray, or the address of a Ray cluster.")]
+SeedsOption = Annotated[str | None, typer.Option("--seeds", help="How many training seeds; or the seeds: 0,1,7.")]
+WorkersOption = Annotated[int | None, typer.Option("--workers", min=1, help="Cells at a time. Default: all cores.")]
+CpusOption = Annotated[int, typer.Option("--cpus", min=1, help="Processors a cell, on Ray.")]
+BudgetOption = Annotated[
+    str | None, typer.Option("--budget", help="Time, such as 2h: drop the worse arms early where it is short.")
+]
+BaseOption = Annotated[str | None, typer.Option("--base", help="Another base recipe than the matrix names.")]
+UnknownWordOption = Annotated[
+    str | None, typer.Option("--unknown", help="What unknown labels become: unknown, negative, positive or drop.")
+]
+ImagesOption = Annotated[
+    Path | None, typer.Option("--images", help="Folder of the images that the column image names; or an .npz.")
+]
+ImageOption = Annotated[str | None, typer.Option("--image", help="The column of images, if not called image.")]
+SettingsOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key for all arms; repeatable.")
+]
+MetricOption = Annotated[str | None, typer.Option("--metric", help="What the arms are compared in.")]
+AgainOption = Annotated[
+    bool, typer.Option("--overwrite", help="Train cells again that are there under another recipe, or were edited.")
+]
+PlanOption = Annotated[bool, typer.Option("--plan", help="Show what would be trained, and train nothing.")]
+ListOption = Annotated[bool, typer.Option("--list", help="List the ready matrices.")]
+PrintOption = Annotated[str | None, typer.Option("--print", metavar="NAME", help="Print a ready matrix.")]
+
+
 def ablate(
-    source: Annotated[
-        str | None,
-        typer.Argument(metavar="MATRIX|TABLE", help="A matrix file, a ready one's name, an ablation, or a table."),
-    ] = None,
-    table: Annotated[str | None, typer.Argument(metavar="[TABLE]", help="The table of a ready matrix.")] = None,
-    on: Annotated[str, typer.Option("--on", help="local, ray, or the address of a Ray cluster.")] = "local",
-    seeds: Annotated[str | None, typer.Option("--seeds", help="How many training seeds; or the seeds: 0,1,7.")] = None,
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Cells at a time. Default: all cores.")
-    ] = None,
-    cpus: Annotated[int, typer.Option("--cpus", min=1, help="Processors a cell, on Ray.")] = 1,
-    budget: Annotated[
-        str | None, typer.Option("--budget", help="Time, such as 2h: drop the worse arms early where it is short.")
-    ] = None,
-    base: Annotated[str | None, typer.Option("--base", help="Another base recipe than the matrix names.")] = None,
+    source: SourceArgument = None,
+    table: TableArgument = None,
+    on: OnOption = "local",
+    seeds: SeedsOption = None,
+    workers: WorkersOption = None,
+    cpus: CpusOption = 1,
+    budget: BudgetOption = None,
+    base: BaseOption = None,
     labels: LabelsOption = None,
     separator: SeparatorOption = None,
     ids: IdsOption = None,
     groups: GroupsOption = None,
     task: TaskOption = None,
     uncertain: UncertainOption = None,
-    unknown: Annotated[
-        str | None, typer.Option("--unknown", help="What unknown labels become: unknown, negative, positive or drop.")
-    ] = None,
+    unknown: UnknownWordOption = None,
     positive: PositiveOption = None,
     classes: ClassesOption = None,
-    images: Annotated[
-        Path | None, typer.Option("--images", help="Folder of the images that the column image names; or an .npz.")
-    ] = None,
-    image: Annotated[str | None, typer.Option("--image", help="The column of images, if not called image.")] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key for all arms; repeatable.")
-    ] = None,
-    metric: Annotated[str | None, typer.Option("--metric", help="What the arms are compared in.")] = None,
+    images: ImagesOption = None,
+    image: ImageOption = None,
+    settings: SettingsOption = None,
+    metric: MetricOption = None,
     out: OutOption = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Train cells again that are there under another recipe, or were edited.")
-    ] = False,
-    plan: Annotated[bool, typer.Option("--plan", help="Show what would be trained, and train nothing.")] = False,
-    list_: Annotated[bool, typer.Option("--list", help="List the ready matrices.")] = False,
-    print_: Annotated[str | None, typer.Option("--print", metavar="NAME", help="Print a ready matrix.")] = None,
+    overwrite: AgainOption = False,
+    plan: PlanOption = False,
+    list_: ListOption = False,
+    print_: PrintOption = None,
     json: JsonOption = False,
 ) -> None:
     """Train arms that differ in one thing on equal terms, over seeds, and say which helps.
@@ -86,36 +103,34 @@ def ablate(
         _show_matrices(print_, json)
         return
     given: dict[str, Any] = {
-        "labels": columns(labels),
-        "separator": separator,
-        "ids": ids,
-        "groups": groups,
-        "task": task,
-        "uncertain": uncertain,
-        "unknown": unknown,
-        "positive": positive,
-        "classes": columns(classes),
-        "images": None if images is None else str(images),
-        "image": image,
-    }
+        "labels": columns(labels), "separator": separator, "ids": ids, "groups": groups, "task": task,
+        "uncertain": uncertain, "unknown": unknown, "positive": positive, "classes": columns(classes),
+        "images": None if images is None else str(images), "image": image,
+    }  # fmt: skip
     matrix = _matrix(source, table, given, settings or [], base, seeds, metric)
     out = out or (Path(source) if Path(source).is_dir() else Path("runs") / matrix.name)
-    from equipoise.ablation.launch import plan_text, run_matrix, seconds_of
-
     if not json or plan:
-        for line in plan_text(matrix, on, workers):
-            console().print(line)
-    if plan:
-        return
-    time = None if budget is None else seconds_of(budget)
+        _show_plan(matrix, on, workers)
+    if not plan:
+        launched = _launch(matrix, out, budget, on=on, workers=workers, cpus=cpus, overwrite=overwrite, shown=not json)
+        _show(launched, json=json)
+
+
+def _show_plan(matrix: Matrix, on: str, workers: int | None) -> None:
+    from equipoise.ablation.launch import plan_text
+
+    for line in plan_text(matrix, on, workers):
+        console().print(line)
+
+
+def _launch(matrix: Matrix, out: Path, budget: str | None, **how: Any) -> Launched:
+    from equipoise.ablation.launch import run_matrix, seconds_of
+
     try:
-        launched = run_matrix(
-            matrix, out, on=on, workers=workers, cpus=cpus, budget=time, overwrite=overwrite, shown=not json
-        )
+        return run_matrix(matrix, out, budget=None if budget is None else seconds_of(budget), **how)
     except KeyboardInterrupt:
         console(stderr=True).print(f"Stopped. It goes on where it was with: equipoise ablate {out}")
         raise SystemExit(130) from None
-    _show(launched, json=json)
 
 
 def _matrix(
