@@ -49,6 +49,7 @@ def test_latency(monkeypatch):
         (("Convnext",), "'Convnext' is no name of a model of images."),
         (("convnext_tinny_mhsa",), 'The nearest are "convnext_tiny"'),
         (("resnet18", "--size", "7"), "`size` of count_cost must be at least 32"),
+        (("vit_tiny_patch16_224", "--size", "200"), "takes no images of 200 by 200 pixels: Input height"),
         (("resnet18", "--channels", "2"), "`channels` of make_image_model"),
     ],
 )

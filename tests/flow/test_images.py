@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,12 +13,15 @@ import pytest
 import torch
 
 from equipoise._checks import ArgumentError, DataError, RunError
-from equipoise.data import earlier_draws
-from equipoise.recipe import Recipe, make_recipe, read_recipe
+from equipoise._npz import open_npz
+from equipoise.data import archives, earlier_draws
+from equipoise.labels import read_labels, split_labels
+from equipoise.recipe import ImageSettings, Recipe, make_recipe, read_recipe
 from equipoise.report import ArmsView, RunView, arms_class_table, arms_table, next_steps
 from equipoise.runs import Run
 from equipoise.scores import read_scores
 from equipoise.training import predict, prepare, train, train_arms
+from equipoise.training.distil import check_teachers, unlike_steps
 
 _QUICK = (
     "images.size=32", "training.epochs=2", "model.name=mobilenetv3_small_050", "training.batch_size=16",
@@ -67,10 +71,17 @@ def test_a_model_of_images_learns_and_predicts_what_it_was_judged_on(run: Run, p
     assert run.read_record("columns")["members"][0]["kind"] == "images"
 
 
-@pytest.mark.parametrize("wrong", ["model.name=mobilenetv9_mhsa", "model.features=16"])
-def test_a_model_that_cannot_be_leaves_no_run_behind(pictures: Path, tmp_path: Path, wrong: str) -> None:
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["model.name=mobilenetv9_mhsa"],
+        ["model.features=16"],
+        ["model.name=vit_tiny_patch16_224", "images.size=33"],
+    ],
+)
+def test_a_model_that_cannot_be_leaves_no_run_behind(pictures: Path, tmp_path: Path, wrong: list[str]) -> None:
     with pytest.raises(ArgumentError):
-        train(_recipe(pictures, tmp_path / "cache", wrong), out=tmp_path / "run")
+        train(_recipe(pictures, tmp_path / "cache", *wrong), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -176,6 +187,14 @@ def test_arms_are_trained_once_each_and_go_on(pictures: Path, tmp_path: Path) ->
     assert (again.runs["plain"].path / "DONE").stat().st_mtime_ns == stamps["plain"]
     with pytest.raises(RunError, match="arms of another recipe .*seed"):
         train_arms(recipe.model_copy(update={"seed": 4}), out=tmp_path / "arms")
+    (tmp_path / "arms" / "arms.yaml").unlink()
+    with pytest.raises(RunError, match="plain holds a finished run of another recipe than the arm plain .*seed"):
+        train_arms(recipe.model_copy(update={"seed": 4}), out=tmp_path / "arms")
+    (tmp_path / "arms" / "plain").rename(tmp_path / "kept")
+    shutil.copytree(tmp_path / "arms" / "weighted", tmp_path / "arms" / "plain")
+    (tmp_path / "arms" / "arms.yaml").unlink()
+    with pytest.raises(RunError, match="than the arm plain .*name.*balance"):
+        train_arms(recipe, out=tmp_path / "arms")
 
 
 def test_a_student_is_taught_by_an_earlier_arm_on_rows_that_neither_is_judged_on(
@@ -196,6 +215,16 @@ def test_a_student_is_taught_by_an_earlier_arm_on_rows_that_neither_is_judged_on
     other = read_recipe(arms.runs["taught"].file("recipe.yaml"), [f"data.table={named}", "data.labels=[a, c]"])
     with pytest.raises(RunError, match="knows .a., .b.; the student learns .a., .c."):
         train(other, out=tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+    exclusive = tmp_path / "exclusive.csv"
+    exclusive.write_text("image,kind\n" + "".join(f"x{row},{'ab'[row % 2]}\n" for row in range(60)))
+    labels = read_labels(exclusive, columns=["kind"], ids="image", groups="none", task="multiclass")
+    with pytest.raises(RunError, match="learned a multilabel task; the student's is multiclass"):
+        check_teachers([str(arms.runs["teacher"].path)], labels, split_labels(labels))
+    told = unlike_steps([str(run.path) for run in arms.runs.values()], ImageSettings(steps=({"clahe": None}, "resize")))
+    assert len(told) == 2
+    assert "other steps than the student is shown" in told[0]
+    assert unlike_steps([str(arms.runs["teacher"].path)], ImageSettings()) == []
 
 
 def test_identical_pictures_are_named_with_labels_and_roles(pictures: Path, tmp_path: Path) -> None:
@@ -227,7 +256,7 @@ def test_identical_pictures_are_named_with_labels_and_roles(pictures: Path, tmp_
     assert "1 of them both learned from and judged on" in said
 
 
-def test_an_archive_brings_images_labels_and_roles(tmp_path: Path) -> None:
+def test_an_archive_brings_images_labels_and_roles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     arrays = {}
     for role, rows in (("train", 48), ("val", 24), ("test", 24)):
@@ -243,7 +272,10 @@ def test_an_archive_brings_images_labels_and_roles(tmp_path: Path) -> None:
     test = read_scores(made.scores_file("test"))
     assert test.ids.tolist() == [f"test-{row}" for row in range(24)]
     np.testing.assert_array_equal(test.labels, arrays["test_labels"][:, 0])
+    opened: list[Path] = []
+    monkeypatch.setattr(archives, "open_npz", lambda path: opened.append(path) or open_npz(path))
     found = predict(made, archive)
+    assert opened == [archive]  # once, for the pictures and their names
     assert found.ids[:2].tolist() == ["train-0", "train-1"]
     np.testing.assert_allclose(found.probabilities[-24:], test.probabilities(), atol=1e-6)
 

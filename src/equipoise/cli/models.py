@@ -40,12 +40,18 @@ def models(
     """Show what models of images cost: parameters, operations, memory, and with `--latency` time on one thread."""
     from equipoise.models import MODELS
     from equipoise.models.cost import count_cost
+    from equipoise.training.telemetry import ProgressBar
 
     asked = list(dict.fromkeys(names or IMAGE_MODELS))
     for name in asked:
         _check_name(name, list(MODELS))
-    costs = [count_cost(name, size=size, channels=channels, n_outputs=outputs) for name in asked]
-    times = [_times(name, size, channels, outputs) if latency else {} for name in asked]
+    costs, times = [], []
+    with ProgressBar() as watch:
+        watch.begin(f"{len(asked)} models to look at", len(asked))
+        for number, name in enumerate(asked):
+            watch.move(number, name)
+            costs.append(count_cost(name, size=size, channels=channels, n_outputs=outputs))
+            times.append(_times(name, size, channels, outputs) if latency else {})
     if json:
         print_json([_record(cost, taken) for cost, taken in zip(costs, times, strict=True)])
         return

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
@@ -107,6 +109,34 @@ def _not_fetched(name: str, error: Exception) -> RunError:
         f"them: pretrained=FILE.safetensors (or .pth), saved from timm.create_model({name!r}, pretrained=True) "
         'elsewhere; or train from random weights with pretrained="none".'
     )
+
+
+def check_size_fits(name: str, *, channels: int, size: int) -> None:
+    """Raise `ArgumentError` unless the backbone takes images of `size` by `size` pixels.
+
+    Backbones of convolutions take any; of those that cut images into patches one without weights is made and tried.
+    """
+    cfg = load_timm().models.get_pretrained_cfg(name)
+    if cfg is None or not cfg.fixed_input_size:
+        return
+    with torch.device("meta"), torch.no_grad(), refusing_sizes(name, size):
+        backbone = make_backbone(name, channels=channels, drop_path=0.0, pooled=True).eval()
+        backbone(torch.zeros(1, channels, size, size))
+
+
+@contextlib.contextmanager
+def refusing_sizes(name: str, size: int) -> Iterator[None]:
+    """Turn what a backbone raises for images of a size that it does not take into `ArgumentError`."""
+    try:
+        yield
+    except (AssertionError, RuntimeError, ValueError, TypeError, IndexError) as error:
+        if isinstance(error, ArgumentError | RunError):
+            raise
+        reason = str(error).strip().split("\n", 1)[0].rstrip(".")
+        raise ArgumentError(
+            f"The backbone {name} takes no images of {size} by {size} pixels: {reason}. Choose another size "
+            "(images.size), such as 224, or a convolutional backbone."
+        ) from error
 
 
 def fixed_size(backbone: nn.Module) -> int | None:

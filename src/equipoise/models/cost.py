@@ -10,6 +10,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from equipoise._checks import check_number
+from equipoise.models._backbone import refusing_sizes
 from equipoise.models.hybrid import make_image_model
 
 _SECONDS = 2.0  # of timing, for each model and batch
@@ -50,9 +51,10 @@ def count_cost(name: str, *, size: int = 224, channels: int = 3, n_outputs: int 
     with torch.device("meta"), torch.no_grad():
         model = make_image_model(name, channels=channels, n_outputs=n_outputs).eval()
         images = torch.zeros(1, channels, size, size)
-        with FlopCounterMode(display=False) as counter:
+        with refusing_sizes(name, size), FlopCounterMode(display=False) as counter:
             model(images)
-        width, rows, columns = model.features(images).shape[1:]
+        with refusing_sizes(name, size):
+            width, rows, columns = model.feature_map(images).shape[1:]
     stored = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
     return ModelCost(name, model.parameter_count, stored, counter.get_total_flops(), (width, rows, columns))
 

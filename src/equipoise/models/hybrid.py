@@ -16,6 +16,7 @@ from equipoise._image_models import split_image_model
 from equipoise.models._attention import Attention
 from equipoise.models._backbone import (
     check_backbone,
+    check_size_fits,
     fixed_size,
     keep_what_the_map_needs,
     last_map,
@@ -185,19 +186,23 @@ def make_image_model(
     return model
 
 
-def check_image_model(name: str, **settings: Any) -> None:
+def check_image_model(name: str, *, size: int | None = None, channels: int = 3, **settings: Any) -> None:
     """Raise what `make_image_model` would of a name and settings that cannot be, before anything is made.
 
     Args:
         name: as there.
+        size: rows and columns of the images in pixels, which some backbones do not take; None: not looked at.
+        channels: of the images.
         **settings: as there.
 
     Raises:
-        ArgumentError: an unknown backbone or setting; the nearest is named.
+        ArgumentError: an unknown backbone or setting (the nearest is named), or a size that it does not take.
     """
     backbone, kind = split_image_model(name)
     _check_settings(name, kind, {key: value for key, value in settings.items() if value is not None})
     check_backbone(backbone)
+    if size is not None:
+        check_size_fits(backbone, channels=channels, size=size)
 
 
 def _choose_heads(heads: int | None, width: int, name: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from equipoise._checks import ArgumentError, RunError, listed
 from equipoise._files import write_text
@@ -43,7 +44,7 @@ def train_arms(recipe: Recipe, *, out: str | Path, overwrite: bool = False, watc
 
     Raises:
         ArgumentError: the recipe has neither arms nor folds, or one of them cannot be.
-        RunError: `out` holds arms of another recipe.
+        RunError: `out` holds arms of another recipe, or a finished run that is not the arm it is called after.
         DataError: the table cannot be used.
     """
     watch = watch or Silent()
@@ -60,10 +61,29 @@ def train_arms(recipe: Recipe, *, out: str | Path, overwrite: bool = False, watc
             watch.say(f"{name} ({number} of {len(resolved)}): finished already, kept as it is.")
             finished[name] = Run.open(folder)
             finished[name].require_done()
+            _require_same(finished[name], arm)
         else:
             watch.say(f"{name} ({number} of {len(resolved)})")
             finished[name] = train(arm, out=folder, resume=True, watch=watch)
     return Arms(Path(out), finished)
+
+
+def _require_same(run: Run, arm: Recipe) -> None:
+    """A finished folder is kept only for the arm that made it: folders can be copied, and arms.yaml removed."""
+    made, wanted = (_comparable(recipe) for recipe in (read_recipe(run.file("recipe.yaml")), arm))
+    changed = [key for key, value in wanted.items() if made[key] != value]
+    if changed:
+        raise RunError(
+            f"{run.path} holds a finished run of another recipe than the arm {arm.name} (it differs in "
+            f"{listed(changed)}). Give another --out, or remove that folder to have the arm trained."
+        )
+
+
+def _comparable(recipe: Recipe) -> dict[str, Any]:
+    """The keys of a recipe; teachers by their names alone, as a folder of arms may have been moved."""
+    values = recipe.without_log().model_dump()
+    values["distil"] |= {"teachers": [Path(teacher).name for teacher in recipe.distil.teachers]}
+    return values
 
 
 def _with_teachers(arm: Recipe, out: Path, recipe: Recipe) -> Recipe:

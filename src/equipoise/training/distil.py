@@ -24,7 +24,7 @@ from equipoise.training.combine import natural_logits
 from equipoise.training.predict import load_members
 
 if TYPE_CHECKING:
-    from equipoise.recipe import DistilSettings
+    from equipoise.recipe import DistilSettings, ImageSettings
 
 Teacher = Callable[[Tensor], Tensor]
 """From images as the student sees them, (b, channels, h, w), to logits at natural prevalence, (b, outputs)."""
@@ -108,11 +108,7 @@ class RunTeacher:
         self.run = Run.open(run)
         self.run.require_done()
         census = Census.from_dict(self.run.read_record("census"))
-        if set(census.classes) != set(classes):
-            raise RunError(
-                f"The teacher {run} knows {listed(census.classes)}; the student learns {listed(classes)}. Teach with a "
-                "run of the same labels."
-            )
+        _require_classes(run, census, classes)
         self.recipe = read_recipe(self.run.file("recipe.yaml"))
         if not self.recipe.model.of_images:
             raise RunError(f"The teacher {run} is a model of tables. Teach images with a run of images.")
@@ -234,14 +230,22 @@ class Teaching:
 
 
 def check_teachers(folders: Sequence[str], labels: Labels, split: Split) -> None:
-    """See to it that no teacher learned from rows that the student is watched or judged on.
+    """See to it that teachers speak of the same classes, and learned from no row that the student is judged on.
 
     Raises:
-        RunError: one did, or is no finished run; the message names rows.
+        RunError: one knows other classes, or classes that exclude one another where the student's do not; one learned
+            from rows that the student is watched or judged on, which are named; or one is no finished run.
     """
     for folder in folders:
         run = Run.open(folder)
         run.require_done()
+        census = Census.from_dict(run.read_record("census"))
+        _require_classes(folder, census, labels.classes)
+        if is_exclusive(census.task) != is_exclusive(labels.task):
+            raise RunError(
+                f"The teacher {folder} learned a {census.task} task; the student's is {labels.task}, where the same "
+                "scores mean something else. Teach with a run of the same task."
+            )
         both = rows_learned_from(run, labels, split)
         if both:
             raise RunError(
@@ -249,6 +253,32 @@ def check_teachers(folders: Sequence[str], labels: Labels, split: Split) -> None
                 f"as {listed(both, limit=3)}: every figure would be too good. Train both with one split (split.seed, "
                 "split.file)."
             )
+
+
+def _require_classes(teacher: str | Path, census: Census, classes: Sequence[str]) -> None:
+    if set(census.classes) != set(classes):
+        raise RunError(
+            f"The teacher {teacher} knows {listed(census.classes)}; the student learns {listed(classes)}. Teach with a "
+            "run of the same labels."
+        )
+
+
+def unlike_steps(folders: Sequence[str], settings: ImageSettings) -> list[str]:
+    """Name the teachers that were trained on images of other steps than the student's: they see the student's.
+
+    Args:
+        folders: of finished runs.
+        settings: the `images` part of the student's recipe.
+    """
+    told = []
+    for folder in folders:
+        theirs = read_recipe(Run.open(folder).file("recipe.yaml")).images
+        if theirs.steps != settings.steps:
+            told.append(
+                f"The teacher {folder} was trained on images of other steps than the student is shown, and is asked "
+                "about the student's. Its word may be worth less; give both the same images.steps."
+            )
+    return told
 
 
 def rows_learned_from(run: Run, labels: Labels, split: Split) -> list[str]:

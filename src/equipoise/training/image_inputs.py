@@ -189,7 +189,8 @@ def read_image_inputs(recipe: Recipe, labels: Labels, split: Split) -> ImageInpu
     run = run_of_weights(recipe.model.pretrained)
     if run is not None:
         check_start(run, labels, split)
-    check_image_model(recipe.model.name, **recipe.model.settings)  # before a cache is built or a run begun
+    of_images = {"size": recipe.images.size, "channels": recipe.images.channel_count}
+    check_image_model(recipe.model.name, **of_images, **recipe.model.settings)  # before a cache is built or a run begun
     files = _files(Path(recipe.data.images), Path(recipe.data.table), recipe.data.image, labels)
     return ImageInputs(
         labels,
@@ -241,41 +242,43 @@ def _checked(state: Mapping[str, Any]) -> Mapping[str, Any]:
     return state
 
 
-def image_rows_of(
-    state: Mapping[str, Any],
-    recipe: Recipe,
-    frame: polars.DataFrame | None,
-    table: str | Path,
-    images: str | Path | None,
-    watch: Watch | None = None,
-) -> ImageRows:
-    """Return the rows of another table as a finished model of images takes them.
+@final
+class OtherImages:
+    """The images of another table as the members of a finished run take them: found once and brought to form once.
 
     Args:
-        state: `FittedImages.to_dict`.
         recipe: of the finished run.
         frame: the other table; None where it is a MedMNIST-style archive, which holds its images.
         table: where it lies.
         images: the folder of its images; None: that of the training.
         watch: where progress is shown.
     """
-    kept = _checked(state)
-    files = _files_of(recipe, frame, Path(table), images)
-    settings = recipe.images
-    steps = _steps(settings)
-    if steps.to_dict() != kept["steps"]:
-        raise RunError("The steps in the recipe are not those that the model was trained on. Restore the run folder.")
-    cache = _open_cache(files, steps, settings, watch)
-    plain = make_augmenter(
-        "none",
-        modality=settings.modality,
-        seed=0,
-        mean=tuple(kept["mean"]),
-        std=tuple(kept["std"]),
-        channels=settings.channel_count,
-    )
-    numbers = torch.arange(len(files))
-    return ImageRows(cache, numbers, torch.zeros(len(files)), plain, channels_last=recipe.training.channels_last)
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        frame: polars.DataFrame | None,
+        table: Path,
+        images: str | Path | None,
+        watch: Watch | None = None,
+    ) -> None:
+        self.files = _files_of(recipe, frame, table, images)
+        self._recipe, self._watch, self._steps = recipe, watch, _steps(recipe.images)
+        self._cache: ImageCache | None = None
+
+    def rows(self, state: Mapping[str, Any]) -> ImageRows:
+        """Return every image as a member takes it, given its `FittedImages.to_dict`."""
+        kept, settings = _checked(state), self._recipe.images
+        if self._steps.to_dict() != kept["steps"]:
+            raise RunError(
+                "The steps in the recipe are not those that the model was trained on. Restore the run folder."
+            )
+        if self._cache is None:
+            self._cache = _open_cache(self.files, self._steps, settings, self._watch)
+        scale = {"mean": tuple(kept["mean"]), "std": tuple(kept["std"]), "channels": settings.channel_count}
+        plain = make_augmenter("none", modality=settings.modality, seed=0, **scale)
+        numbers, answers = torch.arange(len(self.files)), torch.zeros(len(self.files))
+        return ImageRows(self._cache, numbers, answers, plain, channels_last=self._recipe.training.channels_last)
 
 
 def _files_of(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from equipoise.data import Rows
     from equipoise.recipe import Recipe
+    from equipoise.training.image_inputs import OtherImages
     from equipoise.training.telemetry import Watch
 
 
@@ -98,14 +99,19 @@ def predict(
     exclusive = is_exclusive(census.task)
     notes: list[str] = []
     raw = []
+    pictures = None
+    if recipe.model.of_images:
+        from equipoise.training.image_inputs import OtherImages
+
+        pictures = OtherImages(recipe, frame, Path(table), images, watch)
     for model, state in load_members(run):
-        rows, said = _rows(state, recipe, frame, Path(table), images, watch)
+        rows, said = _rows(state, frame, table) if pictures is None else (pictures.rows(state), [])
         notes += [note for note in said if note not in notes]
         raw.append(predict_logits(model, rows, recipe.training.precision))
     values = natural_logits(ledger, census.task, raw)
     decisions = _decide(read_rule(run.file("decision.json")) if rule is None else rule, census, values)
     return Predictions(
-        ids=_ids(recipe, frame, table),
+        ids=_ids(recipe, frame, pictures),
         classes=census.classes,
         probabilities=decisions.scores.probability_table(),
         predictions=decisions.table(),
@@ -114,20 +120,9 @@ def predict(
     )
 
 
-def _rows(
-    state: dict[str, Any],
-    recipe: Recipe,
-    frame: polars.DataFrame | None,
-    table: Path,
-    images: str | Path | None,
-    watch: Watch | None,
-) -> tuple[Rows, list[str]]:
-    if state.get("kind") != "images":
-        assert frame is not None  # only models of images take an archive
-        return rows_of_table(state, frame, table)
-    from equipoise.training.image_inputs import image_rows_of
-
-    return image_rows_of(state, recipe, frame, table, images, watch), []
+def _rows(state: dict[str, Any], frame: polars.DataFrame | None, table: str | Path) -> tuple[Rows, list[str]]:
+    assert frame is not None  # only models of images take an archive
+    return rows_of_table(state, frame, table)
 
 
 def _decide(rule: DecisionRule, census: Census, values: NDArray[np.float64]) -> Decisions:
@@ -144,12 +139,11 @@ def _decide(rule: DecisionRule, census: Census, values: NDArray[np.float64]) -> 
     return rule.apply(scores)
 
 
-def _ids(recipe: Recipe, frame: polars.DataFrame | None, table: str | Path) -> NDArray[Any]:
+def _ids(recipe: Recipe, frame: polars.DataFrame | None, pictures: OtherImages | None) -> NDArray[Any]:
     """The id column of the training, where the table has it; else row numbers from 0; of an archive its own names."""
     if frame is None:
-        from equipoise.data import read_npz_images
-
-        return np.array(read_npz_images(table).names, dtype=object)
+        assert pictures is not None  # only models of images take an archive
+        return np.array(pictures.files.names, dtype=object)
     if recipe.data.ids is None or recipe.data.ids not in frame.columns:
         return np.arange(len(frame))
     return names_of(frame[recipe.data.ids].to_list())

@@ -23,7 +23,7 @@ from equipoise.scores import Decisions, Scores, write_scores
 from equipoise.training._conclusion import conclude
 from equipoise.training.checkpoint import write_checkpoint
 from equipoise.training.combine import make_scores, measured_ledger, natural_logits
-from equipoise.training.distil import Teacher, check_teachers
+from equipoise.training.distil import Teacher, check_teachers, unlike_steps
 from equipoise.training.loop import Workers
 from equipoise.training.member import MemberTraining, Trained, resume_position
 from equipoise.training.prepare import Prepared, prepare
@@ -78,7 +78,7 @@ def train(
     if workers.rank == 0:
         _announce(prepared, watch)
         prepared.inputs.make_ready(watch)
-        for sentence in prepared.inputs.warnings():
+        for sentence in [*prepared.inputs.warnings(), *unlike_steps(recipe.distil.teachers, recipe.images)]:
             watch.say(f"Warning: {sentence}")
         found = prepared.preflight()
         _announce_preflight(prepared, found, watch)
