@@ -17,6 +17,7 @@ from equipoise._counter import key_of, random_words
 from equipoise._files import replacing
 from equipoise.data.mask_pairs import MaskPairs
 from equipoise.data.masks import open_mask
+from equipoise.data.volumes import Region, extent
 from equipoise.labels.mask_classes import IGNORED
 
 _PLACES = 4096  # of one class in one image, at most
@@ -35,7 +36,8 @@ class LocationIndex:
         known: (images,) pixels of which something is known (of the first class, where classes overlap).
         starts: (images * classes + 1,) where the places of image i, class c begin: at entry i * classes + c.
         places: flat numbers of pixels in the image (C order), a uniform sample without replacement of those of each
-            class, or all of them where they are few.
+            class, or all of them where they are few. Of class 0 of exclusive classes, the background, for which no
+            patch is drawn, there are none.
     """
 
     classes: tuple[str, ...]
@@ -113,13 +115,16 @@ def _build(pairs: MaskPairs, seed: int, limit: int) -> LocationIndex:
     kept: list[NDArray[np.int64]] = []
     for image, name in enumerate(pairs.ids):
         samples = [_Sample(key_of(seed, name, class_, "places"), limit) for class_ in range(classes)]
-        for layer, numbers, block in _blocks(pairs, image):
-            if layer == 0:
-                known[image] += int((block != IGNORED).sum())
+        shape = pairs.space(image)
+        for layer, region, block in _blocks(pairs, image):
+            flat = block.ravel()
+            tally = np.bincount(flat, minlength=IGNORED + 1)
+            known[image] += int(len(flat) - tally[IGNORED]) if layer == 0 else 0
             for class_ in range(classes) if pairs.classes.exclusive else (layer,):
-                hits = np.flatnonzero(block.ravel() == (class_ if pairs.classes.exclusive else 1))
-                counts[image, class_] += len(hits)
-                samples[class_].add(numbers.ravel()[hits])
+                value = class_ if pairs.classes.exclusive else 1
+                counts[image, class_] += tally[value]
+                if tally[value] and (value or not pairs.classes.exclusive):
+                    samples[class_].add(_numbers(np.flatnonzero(flat == value), region, shape))
         kept += [sample.places for sample in samples]
     sizes = [len(places) for places in kept]
     starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
@@ -151,8 +156,8 @@ class _Sample:
         return np.sort(self._places)
 
 
-def _blocks(pairs: MaskPairs, image: int) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.uint8]]]:
-    """Yield (which mask, flat numbers of the pixels, class indices) of every block."""
+def _blocks(pairs: MaskPairs, image: int) -> Iterator[tuple[int, Region, NDArray[np.uint8]]]:
+    """Yield (which mask, region, class indices) of every block."""
     for layer, file in enumerate(pairs.masks[image]):
         if file is None:
             continue
@@ -163,6 +168,11 @@ def _blocks(pairs: MaskPairs, image: int) -> Iterator[tuple[int, NDArray[np.int6
                 "Save the mask at the image's size."
             )
         for region, values in mask.blocks():
-            axes = np.ix_(*(np.arange(part.start, part.stop) for part in region))
-            numbers = np.broadcast_to(np.ravel_multi_index(axes, mask.shape), values.shape)
-            yield layer, np.ascontiguousarray(numbers), pairs.classes.indices(values, source=str(file))
+            yield layer, region, pairs.classes.indices(values, source=str(file))
+
+
+def _numbers(hits: NDArray[np.int64], region: Region, shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """Return the flat numbers in the image of pixels of a region, given by their flat numbers there."""
+    places = np.unravel_index(hits, extent(region))
+    moved = [place + part.start for place, part in zip(places, region, strict=True)]
+    return np.asarray(np.ravel_multi_index(moved, shape), np.int64)
