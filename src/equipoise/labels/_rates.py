@@ -49,3 +49,54 @@ def wilson_interval(
         low, high = (middle - half) / (1.0 + z * z / n), (middle + half) / (1.0 + z * z / n)
     # Rounding must not leave an end on the wrong side of a rate that is exactly 0 or 1.
     return np.where(k == 0, np.where(n > 0, 0.0, np.nan), low), np.where((k == n) & (n > 0), 1.0, high)
+
+
+def ratio_interval(
+    parts: NDArray[Any], wholes: NDArray[Any], *, population: int | None = None, level: float = 0.95
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the ends of an interval for sum(parts) / sum(wholes) over n images that were drawn at random.
+
+    With R the ratio of the sums, its variance by linearisation is (1 - n/N) / (n (n-1)) sum (y_i - R x_i)^2 / mean(x)^2
+    for y_i of x_i pixels in image i and N images in all (without N: as if there were infinitely many). The interval is
+    that of Student's t with n - 1 degrees of freedom on the scale of ln(R / (1-R)), where its half-width is
+    t s / (R (1-R)): it stays within [0, 1] and leans where R is small. Pixels of one image are alike, so that an
+    interval over pixels would be far too narrow.
+
+    Args:
+        parts: (images, classes) pixels of each class.
+        wholes: (images, classes) pixels in which they were counted.
+        population: N, the number of images from which these were drawn.
+        level: coverage in (0, 1).
+
+    Returns:
+        Two arrays (classes,); NaN where there are fewer than two images, or nothing is known. A class without a pixel,
+        or with all, has no spread: both ends are R.
+
+    Raises:
+        ArgumentError: a level outside (0, 1).
+
+    Source: Cochran, Sampling Techniques, 3rd edition (1977), section 6.3, equation 6.13, for clusters of section 9A.3.
+
+    Example:
+        >>> low, high = ratio_interval(np.array([[10], [12], [8], [10]]), np.full((4, 1), 100))
+        >>> print(f"{low[0]:.3f} to {high[0]:.3f}")
+        0.076 to 0.131
+    """
+    from scipy.special import stdtrit
+
+    check_number(level, argument="level", function="ratio_interval", above=0.0, at_most=1.0 - 1e-12)
+    y: NDArray[Any] = np.asarray(parts, dtype=np.float64)
+    x: NDArray[Any] = np.asarray(wholes, dtype=np.float64)
+    n = len(y)
+    if n < 2:
+        empty = np.full(y.shape[1:], np.nan)
+        return empty, empty
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = y.sum(axis=0) / x.sum(axis=0)
+        left = 1.0 if population is None else max(0.0, 1.0 - n / population)
+        error = np.sqrt(left * np.sum((y - ratio * x) ** 2, axis=0) / (n * (n - 1))) / x.mean(axis=0)
+        half = stdtrit(n - 1, (1.0 + level) / 2.0) * error / (ratio * (1.0 - ratio))
+        odds = np.log(ratio / (1.0 - ratio))
+        low, high = (1.0 / (1.0 + np.exp(-(odds + sign * half))) for sign in (-1, 1))
+    flat = (ratio <= 0) | (ratio >= 1)
+    return np.where(flat, ratio, low), np.where(flat, ratio, high)

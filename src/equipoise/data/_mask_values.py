@@ -1,0 +1,198 @@
+"""The values of one mask, counted block by block by several threads at once."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equipoise.labels.mask_classes import OUTSIDE, UNKNOWN, MaskClasses
+
+_MANY = 256  # more distinct numbers in one block than this: not a table of values but a scale
+_COMPARED = 8
+_FULL = 1 << 30  # a cell holds four times as much
+_PLAIN = 1 << 26  # pixels that NumPy counts sooner than the compiled kernels are loaded
+_loaded = threading.Lock()
+
+
+@functools.cache
+def kernels() -> ModuleType:
+    """Return the compiled kernels; loading them takes half a second."""
+    with _loaded:
+        from equipoise.labels import _mask_kernels
+
+        return _mask_kernels
+
+
+@dataclass
+class ValueCounts:
+    """How often each value occurs. Any thread may add.
+
+    Attributes:
+        classes: what the values mean; it decides only where there are too many values to keep.
+        values: value -> pixels.
+        nans: pixels that are NaN.
+        scale: place of a class (see `MaskClasses.places`) -> pixels, of the blocks that hold more than 256 values.
+        examples: some values on that scale that are no class.
+        low, high: the ends of that scale.
+        between: pixels on that scale that are neither 0 nor 1.
+    """
+
+    classes: MaskClasses
+    fast: bool = True
+    values: Counter[float] = field(default_factory=Counter)
+    nans: int = 0
+    scale: Counter[int] = field(default_factory=Counter)
+    examples: set[float] = field(default_factory=set)
+    low: float = np.inf
+    high: float = -np.inf
+    between: int = 0
+
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
+        self._tables: list[tuple[NDArray[np.uint32], int]] = []  # with how many words are in each
+        self._kind = np.dtype(np.uint8)
+        self._known: NDArray[Any] | None = None
+        self._many = False
+
+    def add(self, block: NDArray[Any]) -> None:
+        """Count the pixels of a block."""
+        pixels = block.reshape(-1, order="A" if block.flags.f_contiguous else "C")
+        if pixels.dtype == np.bool_:
+            pixels = pixels.view(np.uint8)
+        elif pixels.dtype == np.float16:
+            pixels = pixels.astype(np.float32)
+        if not len(pixels):
+            return
+        if pixels.dtype.itemsize > 2:
+            self._add_numbers(pixels)
+        elif self.fast:
+            self._add_small(pixels)
+        else:
+            self._add_plainly(pixels)
+
+    def total(self) -> Counter[float]:
+        """Return value -> pixels, after the last block."""
+        while self._tables:
+            self._empty(self._tables.pop()[0])
+        return self.values
+
+    def _add_plainly(self, pixels: NDArray[Any]) -> None:
+        unsigned = pixels.view(np.dtype(f"u{pixels.dtype.itemsize}"))
+        self._keep(np.bincount(unsigned), pixels.dtype)
+
+    def _add_small(self, pixels: NDArray[Any]) -> None:
+        """Whole numbers of one or two bytes: two values of a byte are compared, anything else goes into a table."""
+        kind = np.dtype(f"u{pixels.dtype.itemsize}")
+        unsigned = np.ascontiguousarray(pixels).view(kind)
+        self._kind = pixels.dtype
+        if kind.itemsize == 1 and self._known is None and not self._many:
+            found = np.flatnonzero(np.bincount(unsigned[: 1 << 16], minlength=256))
+            self._many = len(found) > 2
+            self._known = np.resize(np.append(found, 255 - found), 2).astype(np.uint8)
+        if not self._many and self._known is not None:
+            known, counts = self._known, np.zeros(2, np.int64)
+            kernels().bytes_equal(unsigned, known, counts)
+            if counts.sum() == len(unsigned):
+                with self._lock:
+                    for value, count in zip(known.view(self._byte()).tolist(), counts.tolist(), strict=True):
+                        self.values[value] += count
+                return
+            self._many = kind.itemsize == 1
+        self._add_words(unsigned)
+
+    def _byte(self) -> np.dtype[Any]:
+        return self._kind if self._kind.itemsize == 1 else np.dtype(np.uint8)
+
+    def _add_words(self, unsigned: NDArray[Any]) -> None:
+        whole = len(unsigned) * unsigned.itemsize // 8 * 8 // unsigned.itemsize
+        try:
+            table, words = self._tables.pop()
+        except IndexError:
+            table, words = kernels().empty_tables(), 0
+        if whole:
+            kernels().add_words(unsigned[:whole].view(np.uint64), table)
+        if whole < len(unsigned):
+            self._keep(np.bincount(unsigned[whole:]), self._kind)
+        words += whole
+        if words > _FULL:
+            self._empty(table)
+            table[:], words = 0, 0
+        self._tables.append((table, words))
+
+    def _empty(self, table: NDArray[np.uint32]) -> None:
+        counts = kernels().word_counts(table)
+        if self._kind.itemsize == 1:  # a cell is two neighbours
+            pairs = counts.reshape(256, 256)
+            counts = pairs.sum(axis=0) + pairs.sum(axis=1)
+        self._keep(counts, self._kind)
+
+    def _keep(self, counts: NDArray[np.int64], dtype: np.dtype[Any]) -> None:
+        met = np.flatnonzero(counts)
+        values = met.astype(f"u{dtype.itemsize}").view(dtype)
+        with self._lock:
+            for value, count in zip(values.tolist(), counts[met].tolist(), strict=True):
+                self.values[value] += count
+
+    def _add_numbers(self, pixels: NDArray[Any]) -> None:
+        """Whole numbers of four or eight bytes and floats: the values met first are compared, others looked at."""
+        if self._many:
+            self._add_scale(pixels)
+            return
+        if self._known is None:
+            self._known = self._met(np.unique(pixels[: 1 << 14]))
+        known = self._known
+        if self.fast and known is not None and len(known) <= _COMPARED:
+            counts = np.zeros(len(known), np.int64)
+            nans = kernels().numbers_equal(np.ascontiguousarray(pixels), known, counts)
+            if counts.sum() + nans == len(pixels):
+                with self._lock:
+                    self.nans += nans
+                    for value, count in zip(known.tolist(), counts.tolist(), strict=True):
+                        self.values[value] += count
+                return
+        distinct, times = np.unique(pixels, return_counts=True)
+        if len(distinct) > _MANY:
+            self._many = True
+            self._add_scale(pixels)
+            return
+        right = ~np.isnan(distinct)
+        with self._lock:
+            self.nans += int(times[~right].sum())
+            for value, count in zip(distinct[right].tolist(), times[right].tolist(), strict=True):
+                self.values[value] += count
+        self._known = self._met(np.array(sorted(self.values)[: _COMPARED + 1], pixels.dtype))
+
+    @staticmethod
+    def _met(values: NDArray[Any]) -> NDArray[Any]:
+        kept: NDArray[Any] = values[~np.isnan(values)]
+        return kept if len(kept) else np.zeros(1, values.dtype)
+
+    def _add_scale(self, pixels: NDArray[Any]) -> None:
+        nans = int(np.count_nonzero(np.isnan(pixels)))
+        places = self.classes.places(pixels)
+        counts = Counter({place: int(np.count_nonzero(places == place)) for place in (OUTSIDE, UNKNOWN)})
+        for place in range(max(2, len(self.classes.names) if self.classes.exclusive else 2)):
+            counts[place] += int(np.count_nonzero(places == place))
+        counts[UNKNOWN] -= nans
+        outside = pixels[places == OUTSIDE][:3].tolist() if counts[OUTSIDE] else []
+        ends = (float(np.nanmin(pixels)), float(np.nanmax(pixels))) if nans < len(pixels) else (np.inf, -np.inf)
+        between = len(pixels) - nans - sum(int(np.count_nonzero(pixels == end)) for end in (0, 1))
+        with self._lock:
+            self.nans += nans
+            self.scale.update(counts)
+            if len(self.examples) < 3:
+                self.examples.update(outside)
+            self.low, self.high = min(self.low, ends[0]), max(self.high, ends[1])
+            self.between += between
+
+
+def plain_enough(pixels: int) -> bool:
+    """Return whether so few pixels are counted sooner by NumPy than the kernels are loaded."""
+    return pixels < _PLAIN
