@@ -39,6 +39,10 @@ def write(path: Path, pixels: np.ndarray) -> Path:
         zarr = pytest.importorskip("zarr")
         array = zarr.create_array(path, shape=pixels.shape, chunks=(2, 40, 64), dtype=pixels.dtype)
         array[:] = pixels
+    elif how == "series":
+        with tifffile.TiffWriter(path) as writer:
+            for page in pixels:
+                writer.write(page, compression="zlib", rowsperstrip=20)
     elif how == "pages":
         with tifffile.TiffWriter(path) as writer:
             for page in pixels:
@@ -50,12 +54,13 @@ def write(path: Path, pixels: np.ndarray) -> Path:
 
 FORMATS = (
     "raw-.tif", "big-.btf", "deflate-.tif", "strips-.tif", "tiles-.tiff", "solid-.tif", "swapped-.tif", "lzw-.tif",
-    "ome-.ome.tif", "imagej-.tif", "pages-.tif", "plain-.npy", "fortran-.npy", "a-.nii", "a-.nii.gz", "a-.zarr",
+    "ome-.ome.tif", "imagej-.tif", "pages-.tif", "series-.tif", "plain-.npy", "fortran-.npy", "a-.nii", "a-.nii.gz",
+    "a-.zarr",
 )  # fmt: skip
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@pytest.mark.parametrize("kind", ["u1", "u2", "f4"])
+@pytest.mark.parametrize("kind", ["u1", "f4"])
 def test_blocks_tile_every_format_once_and_regions_agree(name: str, kind: str, tmp_path: Path) -> None:
     pixels = MASK.astype(kind) * (1 if kind == "u1" else 3)
     volume = open_mask(write(tmp_path / name, pixels))

@@ -20,6 +20,7 @@ from equipoise.balance.corrections import (
 from equipoise.balance.frontier import Frontier, FrontierPoint, frontier
 from equipoise.balance.gradient import GradientShares, gradient_shares
 from equipoise.balance.ledger import Ledger
+from equipoise.balance.mask_weights import check_counts, counts_of, mask_weights
 from equipoise.balance.plan import SamplingPlan
 from equipoise.balance.preflight import Preflight, PreflightError, preflight
 from equipoise.balance.sampling import plan_heuristic, plan_sampling
@@ -49,9 +50,12 @@ __all__ = [
     "SamplingPlan",
     "SmoothingCorrection",
     "WeightsTable",
+    "check_counts",
     "class_weights",
+    "counts_of",
     "frontier",
     "gradient_shares",
+    "mask_weights",
     "measured_weights",
     "plan_heuristic",
     "plan_sampling",

@@ -15,7 +15,7 @@ from equipoise._checks import EquipoiseError, printable
 
 # Command -> the line shown by `equipoise --help`. The file equipoise/cli/<command>.py holds the function <command>.
 COMMANDS = {
-    "census": "Count classes, label combinations, unknowns and groups in a table of labels.",
+    "census": "Count classes in a table of labels, or pixels and images of each class in masks.",
     "weights": "Show every weighting scheme side by side, and say what each weight does.",
     "plan": "Plan how often each row is drawn, and show what balance costs.",
     "preflight": "Prove what a sampler will draw before the first step.",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from equipoise._checks import ArgumentError, check_one_of
+from equipoise.cli._bar import Bar
 from equipoise.cli._options import (
     ClassesOption,
     GroupsOption,
@@ -84,7 +84,7 @@ def check(  # every flag is an argument
         rows["roles"] = _roles(table, split, role, image, ids)
         rows["groups"] = _column(table, groups) if known is None else None
         rows["also"] = {name: _column(table, name) for name in columns(also) or ()}
-    with _Bar() as watch:
+    with Bar() as watch:
         found = check_images(files, labels=known, workers=workers, watch=watch, **rows)
     if json:
         print_json(found.to_dict())
@@ -172,39 +172,3 @@ def _print(found: ImageCheck, files: ImageFiles | ImageArrays, known: Labels | N
     styles = {"error": "red", "warning": "yellow"}
     for line in lines:
         printer.print(line, style=styles.get(line.partition(":")[0]))
-
-
-class _Bar:
-    """A progress bar on standard error, where that is a screen: the one of training needs torch."""
-
-    def __enter__(self) -> _Bar:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        screen = Console(stderr=True, markup=False, highlight=False)
-        self._bar = Progress(
-            TextColumn("{task.description}", markup=False), BarColumn(bar_width=24),
-            TextColumn("{task.fields[note]}", markup=False), TimeRemainingColumn(),
-            console=screen, transient=True, disable=not sys.stderr.isatty(),
-        )  # fmt: skip
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def say(self, sentence: str) -> None:
-        """Show a sentence that stays."""
-        self._bar.console.print(sentence)
-
-    def begin(self, title: str, total: int) -> None:
-        """Start the line."""
-        self._task = self._bar.add_task(title, total=total, note="")
-
-    def move(self, done: float, note: str) -> None:
-        """Move the line."""
-        self._bar.update(self._task, completed=done, note=note)
-
-    def end(self, note: str) -> None:
-        """Take the line away: what was found is said elsewhere."""
-        self._bar.remove_task(self._task)

@@ -8,6 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from equipoise._checks import ArgumentError
+from equipoise.cli._masks import (
+    ForegroundOption,
+    IgnoreOption,
+    MasksOption,
+    SampleOption,
+    ValuesOption,
+    WorkersOption,
+    are_masks,
+    count_given,
+    refuse_idle,
+)
 from equipoise.cli._options import (
     ClassesOption,
     GroupsOption,
@@ -17,6 +28,7 @@ from equipoise.cli._options import (
     OutOption,
     OverwriteOption,
     PositiveOption,
+    SeedOption,
     SeparatorOption,
     TaskOption,
     UncertainOption,
@@ -29,11 +41,11 @@ from equipoise.cli._options import (
 
 if TYPE_CHECKING:
     from equipoise.balance import WeightsTable
-    from equipoise.labels import Census
+    from equipoise.labels import Census, MaskCensus
 
 
 def weights(  # every flag is an argument
-    table: Annotated[Path, typer.Argument(help="A table of labels, or a census.json.", show_default=False)],
+    table: Annotated[Path, typer.Argument(help="A table of labels, masks, or a census.json.", show_default=False)],
     labels: LabelsOption = None,
     separator: SeparatorOption = None,
     ids: IdsOption = None,
@@ -58,6 +70,23 @@ def weights(  # every flag is an argument
     value: Annotated[
         list[str] | None, typer.Option("--value", help='Weight by hand, such as "Hernia=8". May be repeated.')
     ] = None,
+    masks: MasksOption = None,
+    foreground: ForegroundOption = None,
+    values: ValuesOption = None,
+    ignore: IgnoreOption = None,
+    background: Annotated[
+        str, typer.Option("--background", help="Masks: include, exclude (it weighs 1), or its weight, a number.")
+    ] = "include",
+    count: Annotated[
+        str | None,
+        typer.Option("--count", help="Masks: pixels, images, or holding (pixels of the images that hold the class)."),
+    ] = None,
+    sample: SampleOption = None,
+    seed: SeedOption = 0,
+    workers: WorkersOption = None,
+    into: Annotated[
+        Path | None, typer.Option("--into", help="Masks: a recipe; it is written to --out with the weights in it.")
+    ] = None,
     out: OutOption = None,
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
@@ -66,20 +95,28 @@ def weights(  # every flag is an argument
 
     The chosen weights (--scheme, --floor, --cap, ...) stand in the last column and are written to --out.
     """
-    check_free(out, overwrite, source=table)
-    census = _census(
-        table,
-        {
-            "columns": columns(labels), "separator": separator, "ids": ids, "groups": groups, "task": task,
-            "uncertain": uncertain, "unknown": unknown, "positive": positive, "classes": columns(classes),
-        },
-    )  # fmt: skip
-    from equipoise.balance import class_weights, weights_table
-
+    check_free(out, overwrite, source=(table if table.is_file() else None, into))
     settings = {
         "multiplier": multiplier, "floor": floor, "cap": cap, "normalise": normalise, "power": power, "beta": beta,
-        "smoothing": smoothing, "kind": kind, "values": _by_hand(value),
+        "smoothing": smoothing, "values": _by_hand(value),
     }  # fmt: skip
+    told = {
+        "columns": columns(labels), "separator": separator, "ids": ids, "groups": groups, "task": task,
+        "uncertain": uncertain, "unknown": unknown, "positive": positive, "classes": columns(classes),
+    }  # fmt: skip
+    pixels = {
+        "foreground": foreground, "values": values, "ignore": ignore, "sample": sample, "workers": workers,
+    }  # fmt: skip
+    if are_masks(table, masks) or _is_mask_census(table):
+        refuse_idle("masks", **{name: found for name, found in told.items() if found != "unknown"}, kind=kind)
+        counted = _counted_masks(table, masks, pixels, seed)
+        _weigh_masks(counted, scheme, count, _policy(background), settings, into, out, json)
+        return
+    refuse_idle("labels", **pixels, count=count, into=into, background=None if background == "include" else background)
+    census = _census(table, told)
+    from equipoise.balance import class_weights, weights_table
+
+    settings["kind"] = kind
     asked = out is not None or scheme is not None or any(
         setting not in (None, 1.0, "none") for setting in settings.values()
     )  # fmt: skip
@@ -95,6 +132,70 @@ def weights(  # every flag is an argument
         write_json(out, chosen.to_dict())
         if not json:
             console().print(f"Written to {out}.")
+
+
+def _is_mask_census(path: Path) -> bool:
+    if path.suffix.casefold() != ".json" or not path.is_file():
+        return False
+    from equipoise._files import read_json
+    from equipoise.labels.mask_census import FORMAT
+
+    stored = read_json(path)
+    return isinstance(stored, dict) and stored.get("format") == FORMAT
+
+
+def _counted_masks(path: Path, masks: str | None, given: dict[str, Any], seed: int) -> MaskCensus:
+    if path.suffix.casefold() != ".json":
+        return count_given(path, masks, seed=seed, **given)
+    from equipoise._files import read_json
+    from equipoise.labels import MaskCensus
+
+    refuse_idle("a census, whose masks are counted already", masks=masks, **given)
+    return MaskCensus.from_dict(read_json(path))
+
+
+def _policy(text: str) -> str | float:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _weigh_masks(
+    census: MaskCensus,
+    scheme: str | None,
+    count: str | None,
+    background: str | float,
+    settings: dict[str, Any],
+    into: Path | None,
+    out: Path | None,
+    json: bool,
+) -> None:
+    """Print the weights of masks, and write them alone or into a recipe, with the counts they came from."""
+    from equipoise.balance import mask_weights, weights_table
+    from equipoise.balance.mask_weights import counts_of
+
+    if into is not None and out is None:
+        raise ArgumentError("`--into` takes a recipe and leaves it as it is. Say with --out where to write the other.")
+    chosen = mask_weights(census, scheme or "inverse", count=count, background=background, **settings)
+    shown = weights_table(census, chosen)
+    if json:
+        print_json(shown.to_dict() | {"counts_from": counts_of(census)})
+    else:
+        _print(shown, census)
+    if out is None:
+        return
+    if into is not None:
+        from equipoise._files import write_text
+        from equipoise.recipe import read_recipe, with_mask_weights
+
+        write_text(out, with_mask_weights(read_recipe(str(into)), chosen, counts_of(census)).to_yaml(brief=True))
+    else:
+        from equipoise._files import write_json
+
+        write_json(out, chosen.to_dict())
+    if not json:
+        console().print(f"Written to {out}.")
 
 
 def _census(path: Path, settings: dict[str, Any]) -> Census:
@@ -127,7 +228,7 @@ def _by_hand(values: list[str] | None) -> dict[str, float] | None:
     return by_hand or None
 
 
-def _print(shown: WeightsTable, census: Census) -> None:
+def _print(shown: WeightsTable, census: Census | MaskCensus) -> None:
     out = console()
     out.print(f"{census.source}: {census.task}, {census.rows:,} {census.unit}; {shown.kind} by scheme")
     for lines in shown.blocks(out.width if out.is_terminal else None):

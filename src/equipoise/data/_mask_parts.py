@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +62,7 @@ def part_sizes(volume: Volume, classes: MaskClasses, place: int, slab: int = SLA
         stop = min(start + step, shape[0])
         region = tuple(slice(start, stop) if k == axis else slice(0, n) for k, n in enumerate(volume.shape))
         values = volume.read_region(region)
-        mask = (classes.places(values) == place).reshape(stop - start, *shape[1:])
+        mask = _of_class(values, classes, place).reshape(stop - start, *shape[1:])
         labels, parts = label(mask, np.ones((3,) * mask.ndim))
         sizes.append(np.bincount(labels.ravel(), minlength=parts + 1)[1:].astype(np.int64))
         first = np.where(labels[0] > 0, labels[0].astype(np.int64) + count, 0)
@@ -70,6 +71,14 @@ def part_sizes(volume: Volume, classes: MaskClasses, place: int, slab: int = SLA
         edge = np.where(labels[-1] > 0, labels[-1].astype(np.int64) + count, 0)
         count += parts
     return _joined_sizes(np.concatenate(sizes), joins)
+
+
+def _of_class(values: NDArray[Any], classes: MaskClasses, place: int) -> NDArray[np.bool_]:
+    if values.dtype.itemsize > 1:
+        return np.asarray(classes.places(values) == place)
+    every = np.arange(256, dtype=np.uint8)
+    table = classes.places(every if values.dtype == np.bool_ else every.view(values.dtype)) == place
+    return np.asarray(table[values.view(np.uint8)])
 
 
 def _counted(classes: MaskClasses) -> tuple[str, ...]:
@@ -81,7 +90,9 @@ def _touching(before: NDArray[np.int64], after: NDArray[np.int64]) -> NDArray[np
     """Return (pairs, 2) labels of parts that touch across two planes, straight or at a corner."""
     pairs = []
     for steps in itertools.product((-1, 0, 1), repeat=before.ndim):
-        one = tuple(slice(max(0, step), length + min(0, step)) for step, length in zip(steps, before.shape, strict=True))
+        one = tuple(
+            slice(max(0, step), length + min(0, step)) for step, length in zip(steps, before.shape, strict=True)
+        )
         two = tuple(slice(max(0, -s), length + min(0, -s)) for s, length in zip(steps, before.shape, strict=True))
         both = (before[one] > 0) & (after[two] > 0)
         pairs.append(np.unique(np.stack([before[one][both], after[two][both]], axis=1), axis=0))

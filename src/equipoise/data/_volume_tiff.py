@@ -27,14 +27,18 @@ _INCH = 2
 class TiffSource:
     """The pages of a TIFF, each in strips or tiles that are decoded one by one; unusual ones are decoded whole."""
 
-    def __init__(self, path: Path, series: Any, shape: tuple[int, ...], dtype: np.dtype[Any], inverted: bool) -> None:
-        self._path, self._pages, self._shape, self._dtype = path, series.pages, shape, dtype
-        self._page_shape = tuple(series.keyframe.shape)
+    def __init__(
+        self, path: Path, series: list[Any], shape: tuple[int, ...], dtype: np.dtype[Any], inverted: bool
+    ) -> None:
+        self._path, self._shape, self._dtype = path, shape, dtype
+        self._pages = series[0].pages if len(series) == 1 else [page for one in series for page in one.pages]
+        keyframe = series[0].keyframe
+        self._page_shape = tuple(keyframe.shape)
         self._inverted = inverted
-        separate, depth, _, _, samples = series.keyframe.shaped
+        separate, depth, _, _, samples = keyframe.shaped
         self._plain = separate == depth == samples == 1 and len(self._page_shape) == 2
         self._lead = shape[: len(shape) - len(self._page_shape)]
-        self._grid: list[tuple[slice, slice]] = _grid(series.keyframe) if self._plain else []
+        self._grid: list[tuple[slice, slice]] = _grid(keyframe) if self._plain else []
 
     def pieces(self, size: int) -> Iterator[Piece]:
         """See `Source`: strips or tiles of one page, as many as `size` holds and at least one."""
@@ -151,13 +155,24 @@ def open_tiff(path: Path) -> Volume:
     notes: tuple[str, ...] = (
         (f"{path.name} says that white is zero: its values are turned round, as viewers do.",) if inverted else ()
     )
-    if len(listed) > 1:
+    alike = len(listed) > 1 and all(_alike(listed[0], one) for one in listed)
+    axes = series.axes
+    if alike:  # written one by one: together they are a stack
+        shape, axes = (len(listed), *shape), f"Q{axes}"
+    elif len(listed) > 1:
         notes += (f"{path.name} holds {len(listed)} images of different shapes; the first, {shape}, is read.",)
-    raw = None if inverted else _raw(path, file, series, shape)
-    source: Source = raw or TiffSource(path, series, shape, dtype, inverted)
+    raw = None if inverted or alike else _raw(path, file, series, shape)
+    source: Source = raw or TiffSource(path, list(listed) if alike else [series], shape, dtype, inverted)
     tags = file.pages.first.tags
     geo = {number: tags[number].value for number in _GEO if number in tags}
-    return Volume(path, shape, dtype, series.axes, source, "tiff", _spacing(file, series), None, geo, notes)
+    return Volume(path, shape, dtype, axes, source, "tiff", _spacing(file, axes), None, geo, notes)
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Return whether two series of a file have one shape, type and way of storing, so that they can be stacked."""
+    ours, theirs = one.keyframe, other.keyframe
+    same = one.shape == other.shape and one.dtype == other.dtype and ours.shaped == theirs.shaped
+    return bool(same and ours.chunks == theirs.chunks and ours.photometric == theirs.photometric)
 
 
 def _raw(path: Path, file: Any, series: Any, shape: tuple[int, ...]) -> RawSource | None:
@@ -168,7 +183,7 @@ def _raw(path: Path, file: Any, series: Any, shape: tuple[int, ...]) -> RawSourc
     return RawSource(path, int(series.dataoffset), shape, stored.newbyteorder(file.byteorder))
 
 
-def _spacing(file: Any, series: Any) -> tuple[float, ...] | None:
+def _spacing(file: Any, axes: str) -> tuple[float, ...] | None:
     """Return the size of a pixel along each axis as the file's own metadata say it, 0 where they do not."""
     found: dict[str, float] = {}
     tags = file.pages.first.tags
@@ -184,7 +199,7 @@ def _spacing(file: Any, series: Any) -> tuple[float, ...] | None:
 
         sizes = re.findall(r'PhysicalSize([XYZ])="([0-9.eE+-]+)"', file.ome_metadata)
         found |= {axis: float(size) for axis, size in reversed(sizes)}
-    return tuple(found.get(axis, 0.0) for axis in series.axes) if found else None
+    return tuple(found.get(axis, 0.0) for axis in axes) if found else None
 
 
 def _grid(keyframe: Any) -> list[tuple[slice, slice]]:

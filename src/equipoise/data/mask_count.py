@@ -7,6 +7,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,7 +25,6 @@ from equipoise.labels.mask_components import Components
 
 _T = TypeVar("_T")
 _KEPT = 16  # distinct values of a mask that are kept
-_COLOURED = 256  # whether class values beyond a byte mean colours
 
 
 def count_masks_of(
@@ -68,7 +68,9 @@ def count_masks_of(
     threads = workers if workers is not None else os.cpu_count() or 1
     if threads < 1:
         raise ArgumentError(f"`workers` of count_masks_of must be at least 1; got {workers!r}.")
-    wrong = next((paths for paths in files.paths if len(paths) != (1 if classes.exclusive else len(classes.names))), None)
+    wrong = next(
+        (paths for paths in files.paths if len(paths) != (1 if classes.exclusive else len(classes.names))), None
+    )
     if wrong is not None:
         raise ArgumentError(
             f"{files.source}: an image has {len(wrong)} masks, which does not go with {classes.words()}. Overlapping "
@@ -79,7 +81,8 @@ def count_masks_of(
     watch = watch or Unwatched()
     watch.begin("counting", len(files))
     parts: Components | None = no_parts(classes) if components else None
-    images, notes = [], []
+    images: list[MaskImage] = []
+    notes: list[str] = []
     for number, (image, said) in enumerate(_counted(files, classes, threads, block)):
         images.append(image)
         notes += said
@@ -148,7 +151,7 @@ def _count_image(
             continue
         volume = open_mask(path, colours=_coloured(classes))
         counts = ValueCounts(classes, fast)
-        for _ in in_order(volume.pieces(block), lambda piece, counts=counts: _add(piece, counts), threads):
+        for _ in in_order(volume.pieces(block), partial(_add, counts=counts), threads):
             pass
         found.append(_image_of(name, volume, counts))
         notes += [text for text in volume.notes if not text.endswith("is read.") or "holds" in text]
@@ -157,6 +160,8 @@ def _count_image(
                 f"{path} has the shape {found[-1].shape}, but another mask of {name} {found[0].shape}. "
                 "Save the masks of an image at one size."
             )
+    if classes.exclusive and not found:
+        raise DataError(f"{name} has no mask. Give each image one, or leave its row out.")
     if classes.exclusive:
         return replace(found[0], stamp=stamp), tuple(notes)
     return replace(_joined(name, paths, found), stamp=stamp), tuple(notes)

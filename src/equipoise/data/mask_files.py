@@ -50,9 +50,7 @@ class MaskFiles:
         if count == len(self):
             return self
         kept = np.sort(np.random.default_rng(seed).permutation(len(self))[:count])
-        return MaskFiles(
-            tuple(self.names[k] for k in kept), tuple(self.paths[k] for k in kept), self.source, len(self)
-        )
+        return MaskFiles(tuple(self.names[k] for k in kept), tuple(self.paths[k] for k in kept), self.source, len(self))
 
 
 def find_masks(path: str | Path) -> MaskFiles:
@@ -74,10 +72,14 @@ def find_masks(path: str | Path) -> MaskFiles:
     if not found:
         raise DataError(f"{path} holds no mask (TIFF, PNG, NIfTI, .npy or Zarr). Give the folder of the masks.")
     found.sort()
-    return MaskFiles(tuple(one.relative_to(path).as_posix() for one in found), tuple((one,) for one in found), str(path))
+    return MaskFiles(
+        tuple(one.relative_to(path).as_posix() for one in found), tuple((one,) for one in found), str(path)
+    )
 
 
-def find_mask_columns(table: str | Path, columns: Mapping[str, str] | Sequence[str], *, image: str = "image") -> MaskFiles:
+def find_mask_columns(
+    table: str | Path, columns: Mapping[str, str] | Sequence[str], *, image: str = "image"
+) -> MaskFiles:
     """Return the masks that columns of a table name, one column for each class; an empty cell is an empty mask.
 
     Args:

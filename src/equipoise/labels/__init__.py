@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from equipoise._lazy import load_late
 
 if TYPE_CHECKING:
+    from equipoise.labels._rates import ratio_interval as ratio_interval
     from equipoise.labels._rates import wilson_interval as wilson_interval
     from equipoise.labels.census import Census as Census
     from equipoise.labels.census import count_file as count_file
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from equipoise.labels.check import Finding as Finding
     from equipoise.labels.check import SplitCheck as SplitCheck
     from equipoise.labels.check import check_split as check_split
+    from equipoise.labels.mask_census import MaskCensus as MaskCensus
+    from equipoise.labels.mask_census import MaskImage as MaskImage
     from equipoise.labels.mask_classes import ForegroundRule as ForegroundRule
     from equipoise.labels.mask_classes import MaskClasses as MaskClasses
     from equipoise.labels.read import Labels as Labels
@@ -37,7 +40,10 @@ _HOME = {
     "Finding": "check",
     "ForegroundRule": "mask_classes",
     "Labels": "read",
+    "MaskCensus": "mask_census",
     "MaskClasses": "mask_classes",
+    "MaskImage": "mask_census",
+    "ratio_interval": "_rates",
     "Split": "split",
     "SplitCheck": "check",
     "SplitReport": "split",

@@ -28,10 +28,11 @@ def image_from_dict(value: dict[str, Any], classes: int) -> MaskImage:
     pixels, known = _counts(value["pixels"]), _counts(value.get("known", [size] * classes))
     if len(pixels) != classes or len(known) != classes or any(map(int.__gt__, pixels, known)) or max(known) > size:
         raise ValueError(f"the counts of {str(value['name'])!r:.80} contradict each other")
+    ignored, nans, outside, between = _counts([value.get(key, 0) for key in _NUMBERS])
+    odd, values = (tuple(map(float, value.get(key, []))) for key in ("odd_values", "values"))
     return MaskImage(
-        str(value["name"]), shape, pixels, known, *_counts([value.get(key, 0) for key in _NUMBERS[:3]]),
-        tuple(map(float, value.get("odd_values", []))), tuple(map(float, value.get("values", []))),
-        _counts([value.get("between", 0)])[0], str(value.get("stamp", "")),
+        str(value["name"]), shape, pixels, known, ignored, nans, outside, odd, values, between,
+        str(value.get("stamp", "")),
     )  # fmt: skip
 
 

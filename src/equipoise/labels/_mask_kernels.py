@@ -74,7 +74,7 @@ def _bytes_equal(pixels, values, counts):  # type: ignore[no-untyped-def]
 
 
 def _numbers_equal(pixels, values, counts):  # type: ignore[no-untyped-def]
-    unknown = 0
+    unknown = np.int64(0)
     for start in range(0, pixels.size, _TILE // 4):
         tile = pixels[start : start + _TILE // 4]
         for k in range(values.size):
@@ -86,7 +86,7 @@ def _numbers_equal(pixels, values, counts):  # type: ignore[no-untyped-def]
         nans = np.int32(0)
         for j in range(tile.size):
             nans += np.int32(tile[j] != tile[j])
-        unknown += nans
+        unknown += np.int64(nans)
     return unknown
 
 

@@ -110,17 +110,17 @@ class MaskCensus:
     @property
     def positives(self) -> ClassCounts:
         """(classes,) pixels of each class."""
-        return self.pixels.sum(axis=0)
+        return np.asarray(self.pixels.sum(axis=0), np.int64)
 
     @property
     def negatives(self) -> ClassCounts:
         """(classes,) known pixels that are not of the class."""
-        return (self.known - self.pixels).sum(axis=0)
+        return np.asarray((self.known - self.pixels).sum(axis=0), np.int64)
 
     @property
     def unknowns(self) -> ClassCounts:
         """(classes,) pixels of which nothing is known: ignored, NaN or of no class."""
-        return self.rows - self.known.sum(axis=0)
+        return np.asarray(self.rows - self.known.sum(axis=0), np.int64)
 
     @property
     def prevalence(self) -> ClassFloats:
@@ -136,7 +136,7 @@ class MaskCensus:
     @property
     def present(self) -> ClassCounts:
         """(classes,) images that hold the class."""
-        return np.count_nonzero(self.pixels > 0, axis=0).astype(np.int64).reshape(len(self.classes))
+        return np.asarray((self.pixels > 0).sum(axis=0), np.int64)
 
     @property
     def empty_classes(self) -> tuple[str, ...]:
@@ -256,7 +256,7 @@ class MaskCensus:
                 stored["population"], str(stored["source"]), tuple(map(str, stored["notes"])),
             )  # fmt: skip
             if stored["pixels"] != census.positives.tolist():
-                raise ValueError("its sums are not those of its images")  # noqa: TRY301
+                raise ValueError("its sums are not those of its images")
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"This census of masks is damaged: {error}. Count the masks again.") from error
         return census

@@ -179,7 +179,10 @@ class MaskClasses:
             found = np.full(values.shape, OUTSIDE, np.int64)
             for place, row in enumerate(self.values):
                 found[np.isin(values, row)] = place
-        found[np.isin(values, self.ignore) | np.isnan(values)] = UNKNOWN
+        if self.ignore:
+            found[np.isin(values, self.ignore)] = UNKNOWN
+        if values.dtype.kind == "f":
+            found[np.isnan(values)] = UNKNOWN
         return found
 
     def indices(self, mask: NDArray[Any], *, source: str = "mask") -> NDArray[np.uint8]:

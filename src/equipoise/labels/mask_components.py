@@ -52,7 +52,7 @@ class Components:
         return np.asarray(self.histogram.sum(axis=1), np.int64)
 
     def quantile(self, share: float) -> NDArray[np.float64]:
-        """Return (classes,) a size that about `share` of the parts stay below: the middle of its bin, NaN without parts.
+        """Return (classes,) the size that about `share` of the parts stay below, to a factor of 1.4; NaN without parts.
 
         The middle of 2^k to 2^(k+1) is the geometric mean of the smallest and largest whole number in it, kept within
         the smallest and largest part.

@@ -8,6 +8,7 @@ from equipoise.recipe._read import (
     read_recipe,
     recipe_from,
     recipe_summary,
+    with_mask_weights,
     with_value,
     write_recipe,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "recipe_from",
     "recipe_summary",
     "resolve_arms",
+    "with_mask_weights",
     "with_value",
     "write_recipe",
 ]

@@ -129,6 +129,11 @@ def _weights_issues(recipe: Recipe) -> Iterator[Issue]:
             )
     if weights.scheme == "power" and weights.power is None:
         yield "balance.weights.scheme", "power needs an exponent. Add balance.weights.power, such as 0.5"
+    if weights.counts_from is not None and weights.values is None:
+        yield (
+            "balance.weights.counts_from",
+            "says where balance.weights.values came from, and there are none. Remove it",
+        )
     if weights.floor is not None and weights.cap is not None and weights.cap < weights.floor:
         yield "balance.weights.cap", f"must be at least floor ({weights.floor:g}); got {weights.cap:g}"
     for key in ("strength", "max_repeats", "negatives_share"):

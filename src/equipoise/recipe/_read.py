@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -12,7 +12,10 @@ from equipoise._checks import ArgumentError, listed, nearest
 from equipoise._files import write_text
 from equipoise._yaml import KeyPath, parse_yaml, read_yaml
 from equipoise.recipe._errors import Places, explain
-from equipoise.recipe._schema import Recipe
+from equipoise.recipe._schema import Recipe, WeightsSettings
+
+if TYPE_CHECKING:
+    from equipoise.balance import ClassWeights
 
 _PATHS = (
     ("data", "table"), ("data", "images"), ("split", "file"), ("images", "cache"), ("model", "pretrained"),
@@ -206,3 +209,17 @@ def flat(values: Any, path: str = "") -> dict[str, Any]:
     for key, value in values.items():
         found |= flat(value, f"{path}.{key}" if path else str(key))
     return found
+
+
+def with_mask_weights(recipe: Recipe, weights: ClassWeights, counts: Mapping[str, Any]) -> Recipe:
+    """Return the recipe with weights that were made from masks, and the counts they came from.
+
+    Args:
+        recipe: of masks.
+        weights: from `mask_weights`.
+        counts: from `counts_of`, which `check_counts` compares with the masks before training.
+    """
+    by_hand = dict(zip(weights.classes, map(float, weights.values), strict=True))
+    settings = WeightsSettings.model_validate({"values": by_hand, "counts_from": dict(counts)})
+    balance = recipe.balance.model_copy(update={"weights": settings})
+    return recipe.model_copy(update={"balance": balance})

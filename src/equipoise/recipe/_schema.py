@@ -83,6 +83,7 @@ _AlmostOne = Annotated[_Number, Field(ge=0, le=0.99)]
 _BelowOne = Annotated[_Number, Field(ge=0, lt=1)]
 _Whole = Annotated[int, BeforeValidator(_whole)]
 _Count = Annotated[_Whole, Field(ge=1)]
+_NotNegativeWhole = Annotated[_Whole, Field(ge=0)]
 _Folds = Annotated[_Whole, Field(ge=2)]
 _Seed = Annotated[_Whole, Field(ge=0, lt=2**63)]
 _Name = Annotated[str, BeforeValidator(_name), Field(min_length=1)]
@@ -175,6 +176,15 @@ class SplitSettings(_Settings):
         return fractions
 
 
+class CountsFrom(_Settings):
+    """The counts that weights were made from: training on masks with other counts is refused."""
+
+    source: _Name
+    fingerprint: _Name  # of names, sizes and times of the files
+    unit: Literal["rows", "pixels"] = "pixels"
+    counts: dict[_Name, _NotNegativeWhole]
+
+
 class WeightsSettings(_Settings):
     """Class weights of the loss; see `class_weights`."""
 
@@ -191,6 +201,7 @@ class WeightsSettings(_Settings):
     cap: _Positive | None = None
     normalise: Literal["none", "mean", "sum"] = "none"
     values: dict[_Name, _Positive] | None = None  # by hand, for the named classes
+    counts_from: CountsFrom | None = None  # the counts that the values were made from, checked before training
 
 
 class SamplingSettings(_Settings):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from equipoise.report.diagnosis import Diagnosis as Diagnosis
     from equipoise.report.diagnosis import diagnose as diagnose
     from equipoise.report.frontier_plot import plot_frontier as plot_frontier
+    from equipoise.report.mask_plot import plot_mask_shares as plot_mask_shares
     from equipoise.report.overview import plot_run as plot_run
     from equipoise.report.page import write_page as write_page
     from equipoise.report.plots import plot_census as plot_census
@@ -55,6 +56,7 @@ _HOME = {
     "plot_classes": "class_plots",
     "plot_comparison": "comparison_plot",
     "plot_cost": "cost_plot",
+    "plot_mask_shares": "mask_plot",
     "plot_frontier": "frontier_plot",
     "plot_learning_curves": "plots",
     "plot_precision_recall": "curve_plots",
@@ -88,6 +90,7 @@ __all__ = [
     "plot_cost",
     "plot_frontier",
     "plot_learning_curves",
+    "plot_mask_shares",
     "plot_precision_recall",
     "plot_preflight",
     "plot_prevalence",

@@ -402,7 +402,7 @@ def _weights(recipe: Recipe, census: Census) -> ClassWeights | None:
     settings = recipe.balance.weights
     if settings.scheme == "none" and settings.values is None and settings.multiplier == 1.0:
         return None
-    return class_weights(census, **settings.model_dump(exclude_none=True))
+    return class_weights(census, **settings.model_dump(exclude_none=True, exclude={"counts_from"}))
 
 
 def _plan(recipe: Recipe, learned: Labels) -> SamplingPlan | None:

@@ -1,0 +1,100 @@
+"""`census` and `weights` of masks, on the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from equipoise._checks import ArgumentError
+from equipoise.cli import app
+from equipoise.recipe import read_recipe
+
+RUNNER = CliRunner()
+
+
+def invoke(*arguments: object) -> str:
+    done = RUNNER.invoke(app, list(map(str, arguments)))
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+@pytest.fixture
+def masks(tmp_path: Path) -> Path:
+    folder = tmp_path / "masks"
+    folder.mkdir()
+    for number in range(4):
+        mask = np.zeros((10, 10), np.uint8)
+        mask[: number + 1, :4] = 255
+        np.save(folder / f"{number}.npy", mask)
+    return folder
+
+
+def test_census_of_a_folder_and_weights_from_it(masks: Path, tmp_path: Path) -> None:
+    out = tmp_path / "census.json"
+    text = invoke(
+        "census", masks, "--foreground", "> 0.5", "--components", "--out", out, "--figure", tmp_path / "a.png"
+    )
+    assert "4 images, 400 pixels" in text
+    assert "Connected parts" in text
+    assert (tmp_path / "a.png").stat().st_size > 1000
+    found = json.loads(invoke("census", masks, "--values", "rest=0,lesion=255", "--json"))
+    assert found["pixels"] == [360, 40]
+    assert found["prevalence"] == [0.9, 0.1]
+    for source in ((out,), (masks, "--foreground", "> 0.5")):
+        chosen = json.loads(invoke("weights", *source, "--scheme", "inverse", "--normalise", "sum", "--json"))
+        assert chosen["chosen"]["values"] == pytest.approx([0.1, 0.9])
+        assert chosen["counts_from"]["counts"] == {"background": 360, "foreground": 40}
+
+
+def test_weights_go_into_a_recipe_with_their_counts(masks: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("name: surface\n")
+    invoke(
+        "weights", masks, "--foreground", "> 0.5", "--scheme", "inverse", "--normalise", "sum", "--into", recipe,
+        "--out", tmp_path / "weighted.yaml",
+    )  # fmt: skip
+    weights = read_recipe(tmp_path / "weighted.yaml").balance.weights
+    assert weights.values == pytest.approx({"background": 0.1, "foreground": 0.9})
+    assert weights.counts_from is not None
+    assert weights.counts_from.counts == {"background": 360, "foreground": 40}
+    with pytest.raises(ArgumentError, match="--into"):
+        invoke("weights", masks, "--foreground", "> 0.5", "--into", recipe)
+
+
+def test_a_sample_is_said_and_repeats(masks: Path) -> None:
+    first, again = (
+        json.loads(invoke("census", masks, "--foreground", "> 0.5", "--sample", "3", "--json")) for _ in range(2)
+    )
+    assert first == again
+    assert first["population"] == 4
+    assert len(first["images"]) == 3
+    assert first["prevalence_low"][1] < first["prevalence"][1] < first["prevalence_high"][1]
+    assert "a sample of 4" in invoke("census", masks, "--foreground", "> 0.5", "--sample", "0.5")
+
+
+def test_masks_of_several_classes_from_a_table(masks: Path, tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").write_text("image,mask_MA,SE\na.png,masks/0.npy,\nb.png,masks/1.npy,masks/3.npy\n")
+    found = json.loads(invoke("census", tmp_path / "pairs.csv", "--masks", "MA,SE", "--foreground", "> 0.5", "--json"))
+    assert found["pixels"] == [12, 16]
+    assert found["present"] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "holds the values 0, 255. Say what they mean"),
+        (("--foreground", "> 0.5", "--values", "a=0"), "Give one of them"),
+        (("--foreground", "> 0.5", "--labels", "x"), "`--labels` has no use for masks"),
+        (("--values", "a"), "classes and their values"),
+        (("--values", "a=zero"), "numbers or colours"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(masks: Path, arguments: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        invoke("census", masks, *arguments)
