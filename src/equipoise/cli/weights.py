@@ -43,6 +43,24 @@ if TYPE_CHECKING:
     from equipoise.balance import WeightsTable
     from equipoise.labels import Census, MaskCensus
 
+SchemeOption = Annotated[
+    str | None,
+    typer.Option("--scheme", help="Scheme of the weights to show as chosen and to write. Default: sqrt."),
+]
+ByHandOption = Annotated[
+    list[str] | None, typer.Option("--value", help='Weight by hand, such as "Hernia=8". May be repeated.')
+]
+BackgroundOption = Annotated[
+    str, typer.Option("--background", help="Masks: include, exclude (it weighs 1), or its weight, a number.")
+]
+CountOption = Annotated[
+    str | None,
+    typer.Option("--count", help="Masks: pixels, images, or holding (pixels of the images that hold the class)."),
+]
+IntoOption = Annotated[
+    Path | None, typer.Option("--into", help="Masks: a recipe; it is written to --out with the weights in it.")
+]
+
 
 def weights(  # every flag is an argument
     table: Annotated[Path, typer.Argument(help="A table of labels, masks, or a census.json.", show_default=False)],
@@ -55,10 +73,7 @@ def weights(  # every flag is an argument
     unknown: UnknownOption = "unknown",
     positive: PositiveOption = None,
     classes: ClassesOption = None,
-    scheme: Annotated[
-        str | None,
-        typer.Option("--scheme", help="Scheme of the weights to show as chosen and to write. Default: sqrt."),
-    ] = None,
+    scheme: SchemeOption = None,
     kind: Annotated[str | None, typer.Option("--kind", help="pos_weight or class_weight. Default: by task.")] = None,
     multiplier: Annotated[float, typer.Option("--multiplier", help="Factor on every weight.")] = 1.0,
     floor: Annotated[float | None, typer.Option("--floor", help="Smallest weight.")] = None,
@@ -67,26 +82,17 @@ def weights(  # every flag is an argument
     power: Annotated[float | None, typer.Option("--power", help="Exponent of power and smoothed.")] = None,
     beta: Annotated[float | None, typer.Option("--beta", help="beta of effective_number, in [0, 1).")] = None,
     smoothing: Annotated[float | None, typer.Option("--smoothing", help="s of smoothed.")] = None,
-    value: Annotated[
-        list[str] | None, typer.Option("--value", help='Weight by hand, such as "Hernia=8". May be repeated.')
-    ] = None,
+    value: ByHandOption = None,
     masks: MasksOption = None,
     foreground: ForegroundOption = None,
     values: ValuesOption = None,
     ignore: IgnoreOption = None,
-    background: Annotated[
-        str, typer.Option("--background", help="Masks: include, exclude (it weighs 1), or its weight, a number.")
-    ] = "include",
-    count: Annotated[
-        str | None,
-        typer.Option("--count", help="Masks: pixels, images, or holding (pixels of the images that hold the class)."),
-    ] = None,
+    background: BackgroundOption = "include",
+    count: CountOption = None,
     sample: SampleOption = None,
     seed: SeedOption = 0,
     workers: WorkersOption = None,
-    into: Annotated[
-        Path | None, typer.Option("--into", help="Masks: a recipe; it is written to --out with the weights in it.")
-    ] = None,
+    into: IntoOption = None,
     out: OutOption = None,
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
@@ -114,13 +120,17 @@ def weights(  # every flag is an argument
         return
     refuse_idle("labels", **pixels, count=count, into=into, background=None if background == "include" else background)
     census = _census(table, told)
+    _weigh_labels(census, scheme, settings | {"kind": kind}, out, json)
+
+
+def _weigh_labels(census: Census, scheme: str | None, settings: dict[str, Any], out: Path | None, json: bool) -> None:
+    """Print the weights of labels, and write the chosen ones."""
     from equipoise.balance import class_weights, weights_table
 
-    settings["kind"] = kind
     asked = out is not None or scheme is not None or any(
         setting not in (None, 1.0, "none") for setting in settings.values()
     )  # fmt: skip
-    chosen = class_weights(census, scheme or "sqrt", **settings) if asked else None  # type: ignore[arg-type]
+    chosen = class_weights(census, scheme or "sqrt", **settings) if asked else None
     shown = weights_table(census, chosen)
     if json:
         print_json(shown.to_dict())

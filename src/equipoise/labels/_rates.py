@@ -80,7 +80,7 @@ def ratio_interval(
     Example:
         >>> low, high = ratio_interval(np.array([[10], [12], [8], [10]]), np.full((4, 1), 100))
         >>> print(f"{low[0]:.3f} to {high[0]:.3f}")
-        0.076 to 0.131
+        0.077 to 0.129
     """
     from scipy.special import stdtrit
 

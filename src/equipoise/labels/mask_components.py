@@ -36,7 +36,7 @@ class Components:
         Example:
             >>> found = Components.of_sizes({"lesion": np.array([1, 3, 900])})
             >>> found.counts.tolist(), found.quantile(0.5).tolist(), found.largest.tolist()
-            ([3], [3.0], [900])
+            ([3], [2.0], [900])
         """
         histogram = np.zeros((len(sizes), _BINS), np.int64)
         ends = np.zeros((2, len(sizes)), np.int64)
