@@ -3,12 +3,12 @@
 Run: ``OMP_NUM_THREADS=1 python benchmarks/masks.py [--pages 400] [--kernel-only]``. Everything is timed in turn in every
 round, so that a busy machine slows all alike; ratios are taken round by round, and their median and range are printed.
 
-(a) The kernel alone, one thread, on 64 megapixels of uint8 in memory: two classes beside ``mask.max()``; up to 32 classes
-beside ``cv2.calcHist`` (in strips: above 2^24 pixels in a cell its float32 sums are wrong), ``np.bincount`` and
+(a) The kernel alone, one thread, on 64 megapixels of uint8 in memory: two classes beside ``mask.max()``; up to 32
+classes beside ``cv2.calcHist`` (in strips: above 2^24 pixels in a cell its float32 sums are wrong), ``np.bincount`` and
 ``np.unique``; as blobs, as masks are, and as noise, the worst there is. Counts are compared. (b) A stack of ``--pages``
 planes of 2,000 x 2,000 pixels (400: 1.6 gigapixels) on disk, uint8 and float32, deflated and not: the census beside
-``tifffile.imread`` with the same threads, and beside imread, astype(float32) and two comparisons. The census and the
-others run in processes of their own, whose peak memory is printed.
+``tifffile.imread`` with the same threads, and beside imread, astype(float32) and two comparisons. Each runs in a
+process of its own, and the peak memory of the census is printed.
 """
 
 from __future__ import annotations
@@ -78,10 +78,12 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def line(name: str, ratios: list[float]) -> None:
+    """Print the median and range of ratios."""
     print(f"  {name:44} {statistics.median(ratios):7.2f}  ({min(ratios):.2f} to {max(ratios):.2f})", flush=True)
 
 
 def kernel(rounds: int) -> None:
+    """Time the kernel beside what a user would pick."""
     import cv2
 
     from equipoise.data._mask_values import ValueCounts
@@ -122,6 +124,7 @@ def kernel(rounds: int) -> None:
 
 
 def write_stack(path: Path, dtype: str, compression: str | None, pages: int) -> None:
+    """Write planes of discs as one TIFF."""
     import tifffile
 
     planes = [blobs((SIDE, SIDE), 2, seed).astype(dtype) for seed in range(4)]
@@ -133,6 +136,7 @@ def write_stack(path: Path, dtype: str, compression: str | None, pages: int) -> 
 
 
 def run(path: Path, threads: int, way: str) -> tuple[float, int, list[int]]:
+    """Return seconds, peak megabytes and counts of one way, in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-c", CODE, str(path), str(threads), way], capture_output=True, text=True, check=True
     )
@@ -141,6 +145,7 @@ def run(path: Path, threads: int, way: str) -> tuple[float, int, list[int]]:
 
 
 def volumes(folder: Path, pages: int, threads: int, rounds: int) -> None:
+    """Time the census of a volume beside decoding it and beside the plain loop."""
     print(f"(b) {pages * SIDE * SIDE / 1e9:.2f} gigapixels from disk, {threads} threads; times as fast as, peak memory")
     for dtype in ("uint8", "float32"):
         for compression in (None, "deflate"):
@@ -162,6 +167,7 @@ def volumes(folder: Path, pages: int, threads: int, rounds: int) -> None:
 
 
 def main() -> None:
+    """Run what is asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pages", type=int, default=400)
     parser.add_argument("--threads", type=int, default=2)

@@ -100,13 +100,14 @@ def check_counts(stored: Mapping[str, Any], census: MaskCensus) -> None:
     Files that were only copied or touched have another fingerprint and the same counts, and pass.
 
     Raises:
-        DataError: the masks have changed since; the message names the class that differs most.
+        DataError: the masks have changed since; the message names the class that changed most for its size.
     """
     now = dict(zip(census.classes, census.positives.tolist(), strict=True))
     before = dict(stored["counts"])
     if before == now:
         return
-    name = max(set(before) | set(now), key=lambda key: abs(before.get(key, 0) - now.get(key, 0)))
+    names = dict.fromkeys([*now, *before])
+    name = max(names, key=lambda key: abs(before.get(key, 0) - now.get(key, 0)) / max(1, before.get(key, 0)))
     raise DataError(
         f"balance.weights of the recipe were made from other masks: {name} had {before.get(name, 0):,} pixels and has "
         f"{now.get(name, 0):,} in {census.source}. Make the weights again with `equipoise weights`, or take "
