@@ -27,6 +27,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+# Beside this file lies a coverage.py, which numba would take for the package of that name.
+sys.path[:] = [folder for folder in sys.path if Path(folder).resolve() != Path(__file__).resolve().parent]
+
 SIDE = 2000
 _LOOP = "mask = mask.astype(np.float32); found = [int((mask > 0.5).sum()), int((mask <= 0.5).sum())][::-1]"
 CODE = """
