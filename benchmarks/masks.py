@@ -1,6 +1,6 @@
 """Counting masks: the kernel beside what a user would pick, and a whole volume beside decoding it and the plain loop.
 
-Run: ``OMP_NUM_THREADS=1 python benchmarks/masks.py [--pages 400] [--kernel-only]``. Everything is timed in turn in every
+Run: ``OMP_NUM_THREADS=1 python benchmarks/masks.py [--pages 400] [--kernel-only]``. All are timed in turn in every
 round, so that a busy machine slows all alike; ratios are taken round by round, and their median and range are printed.
 
 (a) The kernel alone, one thread, on 64 megapixels of uint8 in memory: two classes beside ``mask.max()``; up to 32

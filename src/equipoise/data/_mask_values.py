@@ -97,18 +97,31 @@ class ValueCounts:
             self._many = len(found) > 2
             self._known = np.resize(np.append(found, 255 - found), 2).astype(np.uint8)
         if not self._many and self._known is not None:
-            known, counts = self._known, np.zeros(2, np.int64)
-            kernels().bytes_equal(unsigned, known, counts)
-            if counts.sum() == len(unsigned):
+            known = self._known
+            if (others := self._other_of_two(unsigned, known)) is not None:
                 with self._lock:
-                    for value, count in zip(known.view(self._byte()).tolist(), counts.tolist(), strict=True):
+                    for value, count in zip(self._as_read(known), (len(unsigned) - others, others), strict=True):
                         self.values[value] += count
                 return
             self._many = kind.itemsize == 1
         self._add_words(unsigned)
 
-    def _byte(self) -> np.dtype[Any]:
-        return self._kind if self._kind.itemsize == 1 else np.dtype(np.uint8)
+    @staticmethod
+    def _other_of_two(pixels: NDArray[np.uint8], known: NDArray[np.uint8]) -> int | None:
+        """Return how many pixels have the second of two values; None if any has a third."""
+        whole = len(pixels) // 8 * 8
+        difference = int(known[0]) ^ int(known[1])
+        shift = np.uint64((difference & -difference).bit_length() - 1)
+        others, wrong = 0, 0
+        if whole:
+            found = kernels().count_other(pixels[:whole].view(np.uint64), known[0], np.uint8(difference), shift)
+            others, wrong = map(int, found)
+        rest = pixels[whole:]
+        return None if wrong or not np.isin(rest, known).all() else others + int(np.count_nonzero(rest == known[1]))
+
+    def _as_read(self, values: NDArray[np.uint8]) -> list[float]:
+        kept: list[float] = values.view(self._kind).tolist()
+        return kept
 
     def _add_words(self, unsigned: NDArray[Any]) -> None:
         whole = len(unsigned) * unsigned.itemsize // 8 * 8 // unsigned.itemsize

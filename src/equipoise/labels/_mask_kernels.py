@@ -1,7 +1,7 @@
 """Counting the values of pixels near the speed at which memory can be read, compiled when it is first needed.
 
-Two ways. Few known values are compared with every pixel: the sums are kept in one byte for each of 1,024 lanes, which
-vector units add 32 at a time, over a tile that stays in the first cache. Many values of one or two bytes go into
+Two ways. Masks of one byte with two values are worked on in words of eight pixels: how many have the other value, and
+whether any has a third, which vector units do for 32 pixels at a time. Many values of one or two bytes go into
 histograms of 65,536 cells: a pixel of one byte is counted together with its neighbour, so that there is one step for
 two pixels; the four quarters of a word have a table each, since adding to one cell twice in a row waits; and words that
 equal the one before are counted as a run.
@@ -17,10 +17,12 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-LANES = 1024
-_TILE = 24 * LANES
+LANES = 512
+_ROWS = 6  # of words, in the first cache; the sums of a lane stay far below 255
+_TILE = 24 * 1024
 _CELLS = 1 << 16
-_byte = np.uint8
+_ONES, _EVEN = np.uint64(0x0101010101010101), np.uint64(0x00FF00FF00FF00FF)
+_EIGHT, _TOP = np.uint64(8), np.uint64(56)
 _LOW, _QUARTER, _HALF, _REST = np.uint64(0xFFFF), np.uint64(16), np.uint64(32), np.uint64(48)
 _SKEW, _SKEW_BY = np.uint64(8), np.uint64(4)  # rows of the table that are 1,024 bytes apart would fight for cache lines
 
@@ -34,43 +36,38 @@ def _compiled(function: Callable[..., Any]) -> Any:
         return numba.njit(nogil=True)(plain)
 
 
-def _add_two(one, two, acc, rows):  # type: ignore[no-untyped-def]
-    for j in range(LANES):  # one array for all sums and one for all pixels: more would not be vectorised
-        a, b, c, d = rows[j], rows[j + LANES], rows[j + 2 * LANES], rows[j + 3 * LANES]
-        acc[j] += _byte(a == one) + _byte(b == one) + _byte(c == one) + _byte(d == one)
-        acc[j + LANES] += _byte(a == two) + _byte(b == two) + _byte(c == two) + _byte(d == two)
+def _count_other(words, one, difference, shift):  # type: ignore[no-untyped-def]
+    """Return how many bytes are not `one`, and bits that are 0 if every byte is `one` or `one` xor `difference`.
 
-
-_add_two_fast = _compiled(_add_two)
-
-
-def _count_two(tile, one, two, acc, counts, k):  # type: ignore[no-untyped-def]
-    acc[:] = 0
-    whole = tile.size // (4 * LANES) * 4 * LANES
-    for start in range(0, whole, 4 * LANES):
-        _add_two_fast(one, two, acc, tile[start : start + 4 * LANES])
-    first = 0
-    second = 0
-    for j in range(LANES):
-        first += acc[j]
-        second += acc[j + LANES]
-    for value in tile[whole:]:
-        first += value == one
-        second += value == two
-    counts[k] += first
-    counts[k + 1] += second
-
-
-_count_two_fast = _compiled(_count_two)
-
-
-def _bytes_equal(pixels, values, counts):  # type: ignore[no-untyped-def]
-    """Add to `counts` how many pixels equal each of an even number of values."""
-    acc = np.zeros(2 * LANES, np.uint8)
-    for start in range(0, pixels.size, _TILE):
-        tile = pixels[start : start + _TILE]
-        for k in range(0, values.size, 2):
-            _count_two_fast(tile, values[k], values[k + 1], acc, counts, k)
+    With x the difference of each byte from `one`, its bit at `shift` (the lowest of `difference`) says whether it is
+    the other value: y, 0 or 1. Then 255 y, cut to the bits of `difference`, is x itself unless it is a third value.
+    """
+    first = np.uint64(one) * _ONES
+    bits = np.uint64(difference) * _ONES
+    acc = np.zeros(LANES, np.uint64)
+    wrong = np.uint64(0)
+    total = np.uint64(0)
+    for start in range(0, words.size, _ROWS * LANES):
+        tile = words[start : start + _ROWS * LANES]
+        whole = tile.size // LANES * LANES
+        acc[:] = 0
+        for begin in range(0, whole, LANES):
+            row = tile[begin : begin + LANES]
+            for j in range(LANES):
+                x = row[j] ^ first
+                y = (x >> shift) & _ONES
+                wrong |= (((y << _EIGHT) - y) & bits) ^ x
+                acc[j] += y
+        sums = np.uint64(0)  # four sums of 16 bits
+        for j in range(LANES):
+            sums += (acc[j] & _EVEN) + ((acc[j] >> _EIGHT) & _EVEN)
+        total += (sums & _LOW) + ((sums >> _QUARTER) & _LOW) + ((sums >> _HALF) & _LOW) + (sums >> _REST)
+        for word in tile[whole:]:
+            x = word ^ first
+            y = (x >> shift) & _ONES
+            wrong |= (((y << _EIGHT) - y) & bits) ^ x
+            total += (y * _ONES) >> _TOP
+    return total, wrong
 
 
 def _numbers_equal(pixels, values, counts):  # type: ignore[no-untyped-def]
@@ -117,7 +114,7 @@ def _add_words(words, tables):  # type: ignore[no-untyped-def]
     _add_run_fast(before, run, one, two, three, four)
 
 
-bytes_equal = _compiled(_bytes_equal)
+count_other = _compiled(_count_other)
 numbers_equal = _compiled(_numbers_equal)
 add_words = _compiled(_add_words)
 
