@@ -24,7 +24,7 @@ HEAVY = ("torch", "sklearn", "scipy.stats", "cv2", "ray", "pandas", "lightning")
 LOADED_LATE = (*HEAVY, "numpy", "matplotlib")
 NEVER_FAILS = {"count_labels"}  # whatever a `Labels` holds can be counted
 LIGHT_ROOMS = (
-    "labels", "balance", "scores", "metrics", "decision", "evidence", "runs", "recipe", "report",
+    "labels", "balance", "scores", "metrics", "decision", "evidence", "runs", "recipe", "report", "tracking",
     "_checks", "_arrays", "_files", "_yaml", "_lazy", "_tasks", "_counter", "_image_models", "_mask_models", "cli",
 )  # fmt: skip
 FORBIDDEN_WORDS = re.compile(r"\b(utils|helpers|preds)\b|\benhanced_|\bnew_(?!figure|run)")

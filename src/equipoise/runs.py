@@ -41,6 +41,7 @@ _FILES = (
     *(f"{name}.json" for name in RECORDS),
 )  # fmt: skip
 _FOLDERS = ("scores", "checkpoint", "figures")
+_SILENT = ("log ", "log.", "tracking ", "tracking.")  # keys that may change when a run is resumed
 # Not part of what DONE vouches for.
 _REBUILT = ("figures/", "checkpoint/", "summary.md", "report.html", "tracking.json", "gallery.npz", "DONE", "lock")
 
@@ -144,7 +145,7 @@ class Run:
         about = _read_about(path)
         if recipe is not None:
             told, now = read_yaml(path / "recipe.yaml"), parse_yaml(recipe.to_yaml(), place="recipe")
-            changed = [text for text in _changed_keys(told.values, now.values) if not text.startswith(("log ", "log."))]
+            changed = [text for text in _changed_keys(told.values, now.values) if not text.startswith(_SILENT)]
             if changed:
                 raise RunError(
                     f"{path} began with another recipe: {'; '.join(changed[:6])}. "
@@ -369,6 +370,14 @@ def _digest(path: Path) -> str:
         if path.name == "recipe.yaml":
             return hashlib.sha256(without_section(opened.read(), "log")).hexdigest()
         return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def is_sealed(path: str | Path) -> bool:
+    """Return whether a run is a cell of an ablation whose test role nobody has opened yet."""
+    for folder in Path(path).resolve().parents[:4]:
+        if (folder / "ablation.json").is_file():
+            return not (folder / "test-opened.json").is_file()
+    return False
 
 
 def plain(value: Any) -> Any:

@@ -64,8 +64,7 @@ def _subgroups(folder: Path, by: str, table: Path | None, ids: str | None) -> Su
     """Judge each subgroup of the role that the page judges, by the rule of the run."""
     from equipoise.evidence.subgroups import evaluate_by
     from equipoise.report import RunView
-    from equipoise.report.page import is_sealed
-    from equipoise.runs import Run
+    from equipoise.runs import Run, is_sealed
 
     view = RunView.read(Run.open(folder), damaged=[])
     sealed = is_sealed(folder)

@@ -149,13 +149,19 @@ def _train_arms(recipe: Recipe, out: Path, *, overwrite: bool, json: bool) -> No
 def run_training(recipe: Recipe, *, out: Path | None, resume: bool = False, overwrite: bool = False) -> Run:
     """Train with a progress bar on standard error, and draw the report of the run."""
     from equipoise.report import write_report
+    from equipoise.tracking import Tracker
     from equipoise.training import ProgressBar
     from equipoise.training import train as train_recipe
 
-    with ProgressBar() as watch:
-        run = train_recipe(recipe, out=out, resume=resume, overwrite=overwrite, watch=watch)
-    if int(os.environ.get("RANK", "0")) == 0:  # under torchrun the first process alone writes
-        write_report(run)
+    tracker = Tracker()
+    try:
+        with ProgressBar() as watch:
+            run = train_recipe(recipe, out=out, resume=resume, overwrite=overwrite, watch=watch, tracker=tracker)
+        if int(os.environ.get("RANK", "0")) == 0:  # under torchrun the first process alone writes
+            write_report(run)
+    finally:  # the figures are sent too
+        for sentence in tracker.finish():
+            console(stderr=True).print(sentence)
     return run
 
 

@@ -25,6 +25,7 @@ from equipoise.recipe._schema import (
     SamplingSettings,
     ScheduleSettings,
     SplitSettings,
+    TrackingSettings,
     TrainingSettings,
     WeightsSettings,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "SamplingSettings",
     "ScheduleSettings",
     "SplitSettings",
+    "TrackingSettings",
     "TrainingSettings",
     "WeightsSettings",
     "flat",

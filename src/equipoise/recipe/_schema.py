@@ -373,8 +373,24 @@ class LogSettings(_Settings):
     decision: _Text = ""  # what was decided when it was answered
 
 
+class TrackingSettings(_Settings):
+    """Where a run is shown besides its folder, which stays the truth: what was not sent can be sent later.
+
+    ``tracking: mlflow`` is short for ``tracking: {kind: mlflow}``.
+    """
+
+    kind: Literal["none", "mlflow", "tensorboard"] = "none"
+    uri: _Name | None = None  # of an MLflow server or database, or a folder; None: next to the run
+    experiment: _Name | None = None  # mlflow; None: the name of the recipe
+
+    @model_validator(mode="before")
+    @classmethod
+    def _word(cls, value: Any) -> Any:
+        return {"kind": "none" if value is None else value} if value is None or isinstance(value, str) else value
+
+
 class Recipe(_Settings):
-    """Everything a run is told. Equal recipes, their `log` apart, give equal runs."""
+    """Everything a run is told. Equal recipes, their `log` and `tracking` apart, give equal runs."""
 
     name: _Name = "run"
     seed: _Seed = 0
@@ -388,6 +404,7 @@ class Recipe(_Settings):
     decision: DecisionSettings = DecisionSettings()
     distil: DistilSettings = DistilSettings()
     arms: dict[_ArmName, dict[_Name, Any] | None] = Field(default_factory=dict)  # several runs: what each changes
+    tracking: TrackingSettings = TrackingSettings()
     log: LogSettings = LogSettings()
 
     @model_validator(mode="after")
@@ -403,8 +420,8 @@ class Recipe(_Settings):
         return self.seed if self.split.seed is None else self.split.seed
 
     def without_log(self) -> Recipe:
-        """Return the recipe without what a person says about it: what must be equal for runs to be equal."""
-        return self.model_copy(update={"log": LogSettings()})
+        """Return the recipe without what a person says about it and where it is shown: what makes runs equal."""
+        return self.model_copy(update={"log": LogSettings(), "tracking": TrackingSettings()})
 
     def require_runnable(self) -> None:
         """Raise `ArgumentError` naming what is missing or not available in this version, and the way out."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from equipoise.labels import write_split
 from equipoise.models import model_from_dict
 from equipoise.runs import Run, next_run_path
 from equipoise.scores import Decisions, Scores, write_scores
+from equipoise.tracking import Tracker, require_tracker
 from equipoise.training._conclusion import conclude
 from equipoise.training.checkpoint import write_checkpoint
 from equipoise.training.combine import make_scores, measured_ledger, natural_logits
@@ -42,6 +44,7 @@ def train(
     watch: Watch | None = None,
     teachers: Sequence[Teacher] = (),
     threads: int = 1,
+    tracker: Tracker | None = None,
 ) -> Run:
     """Train what a recipe asks for, fit its decision rule on the validation role and judge it on the test role.
 
@@ -57,6 +60,7 @@ def train(
         teachers: callables that teach a model of images, besides the runs of `distil.teachers`: from images as it sees
             them, (b, channels, h, w), to logits at the natural prevalence, (b, outputs).
         threads: of PyTorch, where `training.threads` is auto.
+        tracker: sends the run where its recipe says, and is finished by the caller; None: finished here.
 
     Returns:
         The finished run.
@@ -67,6 +71,7 @@ def train(
         RunError: the run folder exists, is of a newer version, or cannot be written; or the loss became NaN.
     """
     watch = watch or Silent()
+    require_tracker(recipe.tracking.kind)
     workers = _join_workers()
     if workers.rank == 0 and out is not None:
         Run.require_free(out, resume=resume, overwrite=overwrite)
@@ -90,14 +95,28 @@ def train(
         return run or Run.open(folder)
     if run is not None:
         _begin(run, prepared, found, resume=resume)
-    members = _train_members(
-        prepared, folder, run, watch if workers.rank == 0 else Silent(), workers, teachers=teachers
-    )
-    if run is not None:
-        _finish(run, prepared, members, watch)
-        run.close()
+    with _tracked(run, recipe, tracker, watch):
+        members = _train_members(
+            prepared, folder, run, watch if workers.rank == 0 else Silent(), workers, teachers=teachers
+        )
+        if run is not None:
+            _finish(run, prepared, members, watch)
+            run.close()
     _leave_workers(workers)
     return run or Run.open(folder)
+
+
+@contextlib.contextmanager
+def _tracked(run: Run | None, recipe: Recipe, tracker: Tracker | None, watch: Watch) -> Iterator[None]:
+    """Send the run while it is trained; a tracker of the caller's is finished by the caller."""
+    sends = tracker or Tracker()
+    if run is not None:
+        sends.start(run.path, recipe.tracking.kind)
+    try:
+        yield
+    finally:
+        for sentence in () if tracker is not None else sends.finish():
+            watch.say(sentence)
 
 
 def _train_members(

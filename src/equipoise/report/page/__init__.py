@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from equipoise._checks import ArgumentError
 from equipoise._files import write_text
 
-__all__ = ["is_sealed", "write_page"]
+__all__ = ["write_page"]
 
 if TYPE_CHECKING:
     from equipoise.evidence.subgroups import Subgroups
@@ -44,11 +44,3 @@ def write_page(source: str | Path, out: str | Path | None = None, *, subgroups: 
         raise ArgumentError("`subgroups` of write_page are of one run; an ablation has many. Leave them out.")
     write_text(path, ablation_page(AblationView.read(source), path.parent))
     return path
-
-
-def is_sealed(path: str | Path) -> bool:
-    """Return whether a run is a cell of an ablation whose test role nobody has opened yet."""
-    for folder in Path(path).resolve().parents[:4]:
-        if (folder / "ablation.json").is_file():
-            return not (folder / "test-opened.json").is_file()
-    return False

@@ -12,7 +12,6 @@ from equipoise.evidence.metric_table import MetricTable
 from equipoise.report._words import figure_cell, metric_name, one_in, percent, rule_cells, rule_names
 from equipoise.report.diagnosis import LOOKED_FOR, Diagnosis, diagnose
 from equipoise.report.page import _charts as charts
-from equipoise.report.page import is_sealed
 from equipoise.report.page._cards import explorer_context
 from equipoise.report.page._parts import Cell, Note, Section, Table, cells, figure
 from equipoise.report.page._provenance import provenance_section
@@ -20,6 +19,7 @@ from equipoise.report.page._render import render
 from equipoise.report.summary import FEW, headline, next_steps, summarise
 from equipoise.report.tables import ASKED_FIRST
 from equipoise.report.view import RunView
+from equipoise.runs import is_sealed
 
 if TYPE_CHECKING:
     from equipoise.evidence.subgroups import Subgroups
