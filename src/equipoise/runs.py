@@ -16,11 +16,14 @@ It is laid out, locked, read and finished here only. A run folder holds::
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import errno
 import hashlib
+import importlib.metadata
 import json
 import os
+import platform
 import re
 import shlex
 import shutil
@@ -41,6 +44,7 @@ _FILES = (
     *(f"{name}.json" for name in RECORDS),
 )  # fmt: skip
 _FOLDERS = ("scores", "checkpoint", "figures")
+_STANDS_ON = ("torch", "numpy", "scipy", "polars", "scikit-learn", "numba", "timm", "monai")
 _SILENT = ("log ", "log.", "tracking ", "tracking.")  # keys that may change when a run is resumed
 # Not part of what DONE vouches for.
 _REBUILT = ("figures/", "checkpoint/", "summary.md", "report.html", "tracking.json", "gallery.npz", "DONE", "lock")
@@ -134,6 +138,7 @@ class Run:
             "equipoise": __version__,
             "recipe": recipe.name,
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "versions": _versions(),
             "replaces": replaces,
         }
         write_text(path / "recipe.yaml", recipe.to_yaml())
@@ -362,6 +367,15 @@ class Run:
     def _how_to_resume(self) -> str:
         recipe, folder = (shlex.quote(str(path)) for path in (self.path / "recipe.yaml", self.path))
         return f"Go on with: equipoise train {recipe} --out {folder} --resume"
+
+
+def _versions() -> dict[str, str]:
+    """The versions of what a run stands on, without importing any of it."""
+    found = {"python": platform.python_version()}
+    for name in _STANDS_ON:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def _digest(path: Path) -> str:

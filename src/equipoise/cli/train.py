@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -176,7 +177,10 @@ def show_run(run: Run) -> None:
         screen.print(metrics_table(view.metrics))
     screen.print(run_table(view))
     screen.print(summarise(view))
-    screen.print(f"\nRun folder  {run.path}\nFigure      {run.file('figures/run.png')}\n\nNext:")
+    page = f"equipoise report {shlex.quote(str(run.path))} --open"
+    screen.print(
+        f"\nRun folder  {run.path}\nFigure      {run.file('figures/run.png')}\nPage        made by: {page}\n\nNext:"
+    )
     for purpose, command in next_steps(view):
         screen.print(f"  {purpose}\n    {command}")
 

@@ -36,7 +36,7 @@ class Tracker:
 
     def __init__(self, at_most: float = _AT_MOST) -> None:
         self._at_most = at_most
-        self._started: list[tuple[Path, subprocess.Popen[bytes]]] = []
+        self._started: list[tuple[Path, subprocess.Popen[bytes] | None]] = []
 
     def __enter__(self) -> Tracker:
         return self
@@ -49,25 +49,34 @@ class Tracker:
         if kind == "none":
             return
         quiet = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
-        process = subprocess.Popen(
-            [sys.executable, "-m", "equipoise", "track", str(run.resolve()), "--follow"],
-            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | quiet,
-        )  # fmt: skip
-        self._started.append((run, process))
+        command = [sys.executable, "-m", "equipoise", "track", str(run.resolve()), "--follow"]
+        nowhere = subprocess.DEVNULL
+        try:  # in a session of its own: Ctrl-C is for the training, whose end it then sees
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=nowhere, stderr=nowhere, env=os.environ | quiet,
+                start_new_session=True,
+            )  # fmt: skip
+        except OSError:  # no process to spare: no reason not to train
+            self._started.append((run, None))
+        else:
+            self._started.append((run, process))
 
     def finish(self) -> list[str]:
         """Let every process send what is left; return a sentence for each run of which something was not sent."""
         said = []
         for _, process in self._started:
-            assert process.stdin is not None
-            process.stdin.close()  # what it waits for: nothing more comes
+            if process is not None and process.stdin is not None:
+                process.stdin.close()  # what it waits for: nothing more comes
         for run, process in self._started:
-            try:
-                ended = process.wait(self._at_most)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                ended = process.wait()
-            if ended:
+            if process is None or self._ended(process):
                 said.append(f"Not everything of {run} was sent. Nothing is lost; send it with: equipoise track {run}")
         self._started = []
         return said
+
+    def _ended(self, process: subprocess.Popen[bytes]) -> int:
+        """Return the exit status of a process; one that takes longer than is waited is ended."""
+        try:
+            return process.wait(self._at_most)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()

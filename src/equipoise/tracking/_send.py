@@ -135,13 +135,13 @@ class _Sender:
         classes = self.run.read_record("census")["classes"] if self.run.has_record("census") else []
         path = self.run.path / "events.jsonl"
         content = path.read_bytes() if path.exists() else b""
-        size = content.rfind(b"\n") + 1
-        count = 0
+        lines = content[: content.rfind(b"\n") + 1].splitlines()
+        size, count = len(lines), 0
         while position.events < size:
             if not position.pending > position.events:
                 position.pending, position.time = size, int(time.time() * 1000)
                 keep()
-            for line in content[position.events : position.pending].splitlines():
+            for line in lines[position.events : position.pending]:
                 event = _event(line)
                 metrics = epoch_metrics(event, [str(name) for name in classes])
                 if metrics:

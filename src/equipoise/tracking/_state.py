@@ -18,8 +18,8 @@ class Position:
     Attributes:
         token: what the run is recognised by at the tracker, so that it is made once.
         run_id: its name there; "" until it is known.
-        events: bytes of events.jsonl that were sent.
-        pending: bytes up to which something may have been sent when the process died: it is sent again, with the same
+        events: lines of events.jsonl that were sent.
+        pending: lines up to which something may have been sent when the process died: it is sent again, with the same
             time, which the tracker takes as the same.
         time: of what is pending, in milliseconds.
         parameters: whether the recipe was sent. files: name to SHA-256 of what was sent.
