@@ -38,9 +38,7 @@ import numpy as np
 path, threads, way = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 if way == "census":
     from equipoise.data import count_masks_of
-    from equipoise.data._mask_values import kernels
     from equipoise.labels import MaskClasses
-    kernels()
     classes = MaskClasses.from_foreground("> 0.5")
 else:
     import tifffile
@@ -89,9 +87,10 @@ def kernel(rounds: int) -> None:
     """Time the kernel beside what a user would pick."""
     import cv2
 
-    from equipoise.data._mask_values import ValueCounts
+    from equipoise.data._mask_values import ValueCounts, kernels
     from equipoise.labels import MaskClasses
 
+    kernels()
     print("(a) kernel, one thread, 64 megapixels uint8; times as fast as (median, range over rounds)")
     for classes, how in ((2, "blobs"), (2, "noise"), (5, "blobs"), (32, "blobs"), (32, "noise")):
         rng = np.random.default_rng(0)

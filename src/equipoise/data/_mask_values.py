@@ -17,7 +17,7 @@ from equipoise.labels.mask_classes import OUTSIDE, UNKNOWN, MaskClasses
 _MANY = 256  # more distinct numbers in one block than this: not a table of values but a scale
 _COMPARED = 8
 _FULL = 1 << 30  # a cell holds four times as much
-_PLAIN = 1 << 26  # pixels that NumPy counts sooner than the compiled kernels are loaded
+_PLAIN = 1 << 28  # pixels that NumPy counts sooner than the compiled kernels are loaded
 _loaded = threading.Lock()
 
 
@@ -28,6 +28,11 @@ def kernels() -> ModuleType:
         from equipoise.labels import _mask_kernels
 
         return _mask_kernels
+
+
+def loaded() -> bool:
+    """Return whether the kernels are loaded: for few values NumPy is not so much slower that it would be worth that."""
+    return kernels.cache_info().currsize > 0
 
 
 @dataclass
@@ -72,20 +77,14 @@ class ValueCounts:
             return
         if pixels.dtype.itemsize > 2:
             self._add_numbers(pixels)
-        elif self.fast:
-            self._add_small(pixels)
         else:
-            self._add_plainly(pixels)
+            self._add_small(pixels)
 
     def total(self) -> Counter[float]:
         """Return value -> pixels, after the last block."""
         while self._tables:
             self._empty(self._tables.pop()[0])
         return self.values
-
-    def _add_plainly(self, pixels: NDArray[Any]) -> None:
-        unsigned = pixels.view(np.dtype(f"u{pixels.dtype.itemsize}"))
-        self._keep(np.bincount(unsigned), pixels.dtype)
 
     def _add_small(self, pixels: NDArray[Any]) -> None:
         """Whole numbers of one or two bytes: two values of a byte are compared, anything else goes into a table."""
@@ -98,13 +97,17 @@ class ValueCounts:
             self._known = np.resize(np.append(found, 255 - found), 2).astype(np.uint8)
         if not self._many and self._known is not None:
             known = self._known
-            if (others := self._other_of_two(unsigned, known)) is not None:
+            count_two = self._other_of_two if self.fast and loaded() else _other_plainly
+            if (others := count_two(unsigned, known)) is not None:
                 with self._lock:
                     for value, count in zip(self._as_read(known), (len(unsigned) - others, others), strict=True):
                         self.values[value] += count
                 return
             self._many = kind.itemsize == 1
-        self._add_words(unsigned)
+        if self.fast:
+            self._add_words(unsigned)
+        else:
+            self._keep(np.bincount(unsigned), pixels.dtype)
 
     @staticmethod
     def _other_of_two(pixels: NDArray[np.uint8], known: NDArray[np.uint8]) -> int | None:
@@ -161,9 +164,10 @@ class ValueCounts:
         if self._known is None:
             self._known = self._met(np.unique(pixels[: 1 << 14]))
         known = self._known
-        if self.fast and known is not None and len(known) <= _COMPARED:
+        if len(known) <= _COMPARED:
             counts = np.zeros(len(known), np.int64)
-            nans = kernels().numbers_equal(np.ascontiguousarray(pixels), known, counts)
+            count_equal = kernels().numbers_equal if self.fast and loaded() else _equal_plainly
+            nans = int(count_equal(np.ascontiguousarray(pixels), known, counts))
             if counts.sum() + nans == len(pixels):
                 with self._lock:
                     self.nans += nans
@@ -204,6 +208,24 @@ class ValueCounts:
                 self.examples.update(outside)
             self.low, self.high = min(self.low, ends[0]), max(self.high, ends[1])
             self.between += between
+
+
+def _other_plainly(pixels: NDArray[np.uint8], known: NDArray[np.uint8]) -> int | None:
+    """The same as `ValueCounts._other_of_two`, by NumPy, in parts whose comparison stays in the first caches."""
+    counts = [0, 0]
+    for start in range(0, len(pixels), 1 << 16):
+        part = pixels[start : start + (1 << 16)]
+        for k in (0, 1):
+            counts[k] += int(np.count_nonzero(part == known[k]))
+    return counts[1] if sum(counts) == len(pixels) else None
+
+
+def _equal_plainly(pixels: NDArray[Any], values: NDArray[Any], counts: NDArray[np.int64]) -> int:
+    """Add to `counts` how many pixels equal each of `values`; return how many are NaN."""
+    for start in range(0, len(pixels), 1 << 16):
+        part = pixels[start : start + (1 << 16)]
+        counts += [np.count_nonzero(part == value) for value in values]
+    return int(np.count_nonzero(pixels != pixels)) if pixels.dtype.kind == "f" else 0  # noqa: PLR0124 (only NaN is so)
 
 
 def plain_enough(pixels: int) -> bool:
