@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import json
 import re
@@ -14,7 +15,9 @@ from urllib.parse import unquote
 import pytest
 
 from equipoise._checks import ArgumentError, DataError
+from equipoise.evidence import Difference
 from equipoise.evidence.subgroups import Subgroups
+from equipoise.evidence.verdict import ArmVerdict, ClassVerdict, FreeFixVerdict, Stratum, Verdicts
 from equipoise.report import write_page
 from equipoise.runs import Run
 
@@ -83,6 +86,20 @@ def ablation(make_run: Callable[..., Run]) -> Path:
 def words(page: Path) -> str:
     text = re.sub(r"<script.*?</script>|<style.*?</style>", "", page.read_text("utf-8"), flags=re.DOTALL)
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", text)).split())
+
+
+def test_the_verdict_of_these_tests_has_the_fields_of_real_ones() -> None:
+    def names(record: type) -> set[str]:
+        return {field.name for field in dataclasses.fields(record)}
+
+    verdict = _verdict("test")
+    arm = verdict["arms"][0]
+    assert set(verdict) == names(Verdicts) | {"format", "version"}
+    assert set(arm) == names(ArmVerdict)
+    assert set(arm["classes"][0]) == names(ClassVerdict)
+    assert set(arm["strata"]["rare"]) == names(Stratum)
+    assert set(arm["against_plain"]["overall"]) <= names(Difference)
+    assert set(verdict["free_fix"]) == names(FreeFixVerdict)
 
 
 def test_before_a_verdict_the_page_says_how_far_it_is(ablation: Path) -> None:
