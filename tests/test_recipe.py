@@ -42,8 +42,10 @@ def write(folder: Path, text: str | bytes, name: str = "mine.yaml") -> Path:
 
 @pytest.mark.parametrize("name", sorted(packaged_recipes()))
 def test_packaged_recipes_run_now_and_read_back(name: str, tmp_path: Path) -> None:
-    images = ["data.images=folder"] if read_recipe(name).model.of_images else []
-    recipe = read_recipe(name, ["data.table=a.csv", "data.labels=[x, y]", *images])
+    model = read_recipe(name).model
+    images = ["data.images=folder"] if model.of_images else []
+    labels = ["data.masks=x", "data.groups=none"] if model.of_masks else ["data.labels=[x, y]"]
+    recipe = read_recipe(name, ["data.table=a.csv", *labels, *images])
     recipe.require_runnable()
     write_recipe(recipe, tmp_path / "again.yaml")
     assert read_recipe(tmp_path / "again.yaml") == recipe
@@ -77,10 +79,14 @@ def test_monitors_objectives_and_model_settings_are_those_of_their_rooms() -> No
     from equipoise.decision.monitor import MONITORS
     from equipoise.decision.objectives import OBJECTIVES
     from equipoise.models.hybrid import Hybrid
+    from equipoise.models.mask_models import _SETTINGS
     from equipoise.models.registry import _DATA, MODELS
+    from equipoise.recipe._mask_agreement import MASK_MONITORS
 
-    assert set(typing.get_args(TrainingSettings.model_fields["monitor"].annotation)) == set(MONITORS)
-    known = {key for model in (*MODELS.values(), Hybrid) for key in inspect.signature(model).parameters}
+    monitors = set(typing.get_args(TrainingSettings.model_fields["monitor"].annotation))
+    assert monitors == {*MONITORS, *MASK_MONITORS}
+    known = {key for keys in _SETTINGS.values() for key in keys} - {"deep_supervision"}
+    known |= {key for model in (*MODELS.values(), Hybrid) for key in inspect.signature(model).parameters}
     for form, _ in OBJECTIVES.values():
         assert DecisionSettings(maximize=form).maximize == form
     decided = {*_DATA, "bin_edges", "channels", "seed", "imagenet", "name"}
@@ -377,8 +383,9 @@ def test_what_cannot_run_yet_names_the_remedy() -> None:
 def test_losses_of_a_recipe_are_those_of_the_list() -> None:
     from typing import get_args
 
-    from equipoise.losses import LOSSES
+    from equipoise.losses import LOSSES, MASK_LOSSES
     from equipoise.recipe._agreement import LOSSES_OF, TASKS_OF
+    from equipoise.recipe._mask_agreement import EXCLUSIVE_TERMS, MASK_LOSS_KEYS, OVERLAPPING_TERMS
     from equipoise.recipe._schema import LossSettings
 
     names = tuple(dict.fromkeys(entry.name for entry in LOSSES))
@@ -388,4 +395,6 @@ def test_losses_of_a_recipe_are_those_of_the_list() -> None:
         assert set(TASKS_OF[name]) == {task for entry in entries for task in entry.tasks}
         settings = {setting for entry in entries for setting in entry.settings}
         assert {key for key, owners in LOSSES_OF.items() if name in owners} == settings
-    assert set(LOSSES_OF) == set(LossSettings.model_fields) - {"name"}
+    assert set(LOSSES_OF) == set(LossSettings.model_fields) - {"name", *MASK_LOSS_KEYS}
+    assert {entry.name for entry in MASK_LOSSES if entry.exclusive} == set(EXCLUSIVE_TERMS)
+    assert {entry.name for entry in MASK_LOSSES if entry.overlapping} == set(OVERLAPPING_TERMS)

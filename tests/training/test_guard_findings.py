@@ -274,7 +274,8 @@ _RECIPES = {
 def test_every_remedy_names_keys_of_the_recipe_with_values_that_it_takes(name: str) -> None:
     base, overrides = _RECIPES[name]
     recipe = read_recipe(base, list(overrides))
-    for kind, exclusive, so in itertools.product(KINDS, (False, True), (False, True)):
+    of_rows = [kind for kind in KINDS if not kind.startswith("mask_")]  # those of masks have remedies of their own
+    for kind, exclusive, so in itertools.product(of_rows, (False, True), (False, True)):
         sentence, settings = remedy(kind, recipe, exclusive=exclusive, over=so, few=so)
         assert settings
         assert all(key in sentence for key in settings), sentence

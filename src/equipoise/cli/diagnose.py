@@ -39,12 +39,10 @@ def diagnose(
 
 
 def _show(found: Diagnosis, run: Path, *, finished: bool) -> None:
-    from equipoise.report.diagnosis import LOOKED_FOR
-
     screen = console()
     screen.print(f"{run}: {found.headline()}" + ("" if finished else " The run is not finished."))
     if not found.found and found.epochs:
-        screen.print(f"Looked for: {LOOKED_FOR}.")
+        screen.print(f"Looked for: {found.looked_for}.")
     heading = ""
     for one in found.found:
         if heading != (heading := f"{one.heading} ({one.severity})"):

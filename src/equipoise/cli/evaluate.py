@@ -8,6 +8,7 @@ import typer
 
 from equipoise._files import write_json
 from equipoise.cli._figures import FigureOption, PlotOption, check_figure, draw_scores
+from equipoise.cli._mask_runs import evaluate_mask_run, is_mask_run
 from equipoise.cli._options import (
     JsonOption,
     OutOption,
@@ -78,6 +79,9 @@ def evaluate(
     """Judge scores with a decision rule: every metric with its interval, support and what could not be evaluated."""
     read = (scores, rule, by_table)
     check_free(out, overwrite, source=read)
+    if is_mask_run(scores):
+        evaluate_mask_run(scores, out=out, json=json)
+        return
     check_figure(figure, plot, overwrite, source=read, out=out)
     found = load_scores(
         scores, role=role, usual="test", task=task, ids=ids, groups=groups, labels=labels, values=values,

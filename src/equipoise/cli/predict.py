@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from equipoise._checks import ArgumentError
+from equipoise.cli._mask_runs import is_mask_run, predict_mask_run
 from equipoise.cli._options import JsonOption, OutOption, OverwriteOption, check_free, console, print_json, print_table
 
 if TYPE_CHECKING:
@@ -19,7 +20,13 @@ _MOST_COLUMNS = 8
 
 def predict(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
-    table: Annotated[Path, typer.Argument(metavar="TABLE", help="A table with the columns of the training.")],
+    table: Annotated[
+        Path,
+        typer.Argument(
+            metavar="TABLE|IMAGES",
+            help="A table with the columns of the training; of a run of masks a folder of images.",
+        ),
+    ],
     images: Annotated[
         Path | None, typer.Option("--images", help="Folder of the table's images, for a model of images.")
     ] = None,
@@ -34,7 +41,15 @@ def predict(
     """Apply a finished run to a new table: probabilities at the natural prevalence, and decisions.
 
     Writes id, p_CLASS and predicted_CLASS to **--out** (.csv or .parquet); without it, shows the first rows.
+
+    Of a run of masks: **equipoise predict RUN images/ --out masks/** writes a mask for each image, of its type and with
+    its georeference or affine. Stopped and called again, it goes on where it was.
     """
+    if is_mask_run(run):
+        if images is not None or rule is not None:
+            raise ArgumentError("--images and --rule are for runs of rows; a run of masks has both. Leave them out.")
+        predict_mask_run(run, table, out=out, overwrite=overwrite, json=json)
+        return
     if out is not None and out.suffix not in (".csv", ".parquet"):
         raise ArgumentError(f"--out must end in .csv or .parquet; got {out.name}.")
     check_free(out, overwrite, source=(table, run, rule))

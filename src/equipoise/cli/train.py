@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from equipoise._checks import ArgumentError, nearest
+from equipoise.cli._mask_runs import is_mask_run, show_mask_arms, show_mask_run
 from equipoise.cli._options import (
     ClassesOption,
     GroupsOption,
@@ -70,6 +71,8 @@ def train(
 
     From a recipe: **equipoise train comorbidity --set data.table=table.csv --labels a,b,c --groups patient**. A recipe
     with arms trains each in a folder of its own; called again, it goes on where it was.
+
+    Masks: **equipoise train surface-segmentation --set data.table=pairs.csv --set data.masks=mask --groups patient**.
     """
     given: dict[str, object] = {
         "labels": columns(labels),
@@ -126,6 +129,9 @@ def _train_arms(recipe: Recipe, out: Path, *, overwrite: bool, json: bool) -> No
     for run in arms.runs.values():
         if not (run.path / "summary.md").exists():
             write_report(run)
+    if recipe.model.of_masks:
+        show_mask_arms(arms.runs, arms.path, folds=recipe.split.in_turn, json=json)
+        return
     view = ArmsView.of({name: RunView.read(run) for name, run in arms.runs.items()})
     if json:
         print_json(
@@ -170,6 +176,9 @@ def show_run(run: Run) -> None:
     """Print what happened: the metrics, one paragraph, where things are, and what to type next."""
     from equipoise.report import RunView, metrics_table, next_steps, run_table, summarise
 
+    if is_mask_run(run.path):
+        show_mask_run(run)
+        return
     view, screen = RunView.read(run), console()
     if not sys.stdout.isatty():
         screen.width = 10_000  # nothing is cut where output is not a screen

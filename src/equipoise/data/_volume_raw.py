@@ -49,9 +49,16 @@ class RawSource:
 
     def read_region(self, region: Region) -> NDArray[Any]:
         """See `Source`."""
+        # Only the rows that are asked for are mapped: a file may be larger than all the addresses that are allowed.
+        axis = len(self._shape) - 1 if self._fortran else 0
+        rows = region[axis]
+        inner = self._shape[:-1] if self._fortran else self._shape[1:]
+        start = self._offset + rows.start * int(np.prod(inner, dtype=np.int64)) * self._dtype.itemsize
+        shape = tuple(rows.stop - rows.start if place == axis else side for place, side in enumerate(self._shape))
         order = "F" if self._fortran else "C"
-        mapped = np.memmap(self._path, self._dtype, "r", self._offset, self._shape, order=order)  # type: ignore[call-overload]
-        return native(np.array(mapped[region]))
+        mapped = np.memmap(self._path, self._dtype, "r", start, shape, order=order)  # type: ignore[call-overload]
+        inside = tuple(slice(None) if place == axis else part for place, part in enumerate(region))
+        return native(np.array(mapped[inside]))
 
 
 def read_into(descriptor: int, array: NDArray[Any], offset: int) -> int:
@@ -73,16 +80,17 @@ def native(array: NDArray[Any]) -> NDArray[Any]:
 def open_npy(path: Path) -> Volume:
     """Open a file that `numpy.save` wrote."""
     try:
-        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        with path.open("rb") as file:  # the header alone: a mapped file takes as many addresses as it is long
+            version = np.lib.format.read_magic(file)
+            header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, fortran, dtype = header(file)
+            offset = file.tell()
     except (ValueError, EOFError, OSError) as error:
         raise DataError(
             f"{path} is no array that can be read: {error}. Write it with numpy.save, of numbers."
         ) from error
-    if mapped.dtype.kind not in "biuf" or mapped.ndim == 0:
-        raise DataError(f"{path} holds {mapped.dtype} of shape {mapped.shape}. Save an array of numbers.")
-    shape, dtype, offset = mapped.shape, mapped.dtype, int(mapped.offset)
-    fortran = not mapped.flags.c_contiguous and mapped.flags.f_contiguous
-    del mapped
+    if dtype.kind not in "biuf" or not shape:
+        raise DataError(f"{path} holds {dtype} of shape {shape}. Save an array of numbers.")
     axes = AXES.get(len(shape), "Q" * (len(shape) - 4) + "TZYX")
     if len(shape) == 3 and shape[2] in (3, 4) and min(shape[:2]) > 4:
         axes = "YXS"

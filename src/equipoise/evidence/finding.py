@@ -19,9 +19,17 @@ KINDS = {
     "stopped_early": "Stopped while still improving",
     "threshold_only": "Ranked well, but never predicted at 0.5: only that threshold is wrong",
     "unclear": "Never predicted at 0.5, and the evidence does not say why",
+    "mask_empty": "Masks stay empty",
+    "mask_full": "Masks are full",
+    "mask_share": "Far more or less is predicted than there is",
+    "mask_lost": "A class that was found is lost again",
+    "mask_border": "What is predicted lies along the border of the images",
 }
 # Kinds that say how a class stands at one moment; the others are about the course of a training.
-STANDING = ("constant", "no_ranking", "dominates", "threshold_only", "unclear")
+STANDING = (
+    "constant", "no_ranking", "dominates", "threshold_only", "unclear",
+    "mask_empty", "mask_full", "mask_share", "mask_border",
+)  # fmt: skip
 SEVERITIES = ("collapse", "warning", "note")  # gravest first
 
 

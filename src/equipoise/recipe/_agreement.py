@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from equipoise._checks import listed
 from equipoise._image_models import IMAGE_MODELS
+from equipoise.recipe._mask_agreement import Issue, mask_issues, mask_obstacles
 
 if TYPE_CHECKING:
     from equipoise.recipe._schema import Recipe
@@ -44,17 +45,28 @@ LOSSES_OF = {
     "cross_entropy": ("squared_distance",),
 }
 
-Issue = tuple[str, str]  # a dotted key, and what is wrong with it followed by what to do
-
 
 def disagreements(recipe: Recipe) -> list[Issue]:
     """Return every pair of keys that contradict each other."""
-    kinds = (_data_issues, _image_issues, _weights_issues, _loss_issues, _training_issues, _distil_issues)
+    kinds = (_data_issues, mask_issues, _image_issues, _weights_issues, _loss_issues, _training_issues, _distil_issues)
     return [issue for kind in kinds for issue in kind(recipe)]
 
 
 def obstacles(recipe: Recipe) -> list[Issue]:
     """Return what keeps a valid recipe from running: data that is not named, or keys of a later version."""
+    found = mask_obstacles(recipe) if recipe.model.of_masks else _row_obstacles(recipe)
+    if recipe.split.in_turn:
+        found.append(
+            (
+                "split.folds",
+                f"asks for {recipe.split.folds} runs, each with another fold as its test role. Train them with "
+                "train_arms or on the command line, or name one: split.fold: 0",
+            )
+        )
+    return found
+
+
+def _row_obstacles(recipe: Recipe) -> list[Issue]:
     found = []
     if recipe.data.table is None:
         found.append(("data.table", "names no table. Give one: --set data.table=TABLE.csv"))
@@ -66,14 +78,6 @@ def obstacles(recipe: Recipe) -> list[Issue]:
                 "data.images",
                 f"names no folder of images, which the model {recipe.model.name} needs. Give it: "
                 "--set data.images=FOLDER",
-            )
-        )
-    if recipe.split.in_turn:
-        found.append(
-            (
-                "split.folds",
-                f"asks for {recipe.split.folds} runs, each with another fold as its test role. Train them with "
-                "train_arms or on the command line, or name one: split.fold: 0",
             )
         )
     return found
@@ -98,11 +102,17 @@ def _data_issues(recipe: Recipe) -> Iterator[Issue]:
 
 
 _OF_TABLES = ("width", "depth", "ensemble", "embedding", "embedding_size", "bins", "skip")
+_NOT_OF_MASKS = ("ensemble", "embedding", "embedding_size", "bins", "skip")
 _OF_IMAGES = ("heads", "features", "attention_dropout", "drop_path")
 
 
 def _image_issues(recipe: Recipe) -> Iterator[Issue]:
     data, model = recipe.data, recipe.model
+    if model.of_masks:
+        for key in (*_NOT_OF_MASKS, *_OF_IMAGES):
+            if getattr(model, key) is not None:
+                yield f"model.{key}", f"does not belong to models of masks; the model is {model.name}. Remove it"
+        return
     if data.images is not None and not model.of_images:
         yield (
             "model.name",

@@ -12,9 +12,11 @@ from pydantic_core import PydanticCustomError
 
 from equipoise._checks import ArgumentError, listed, nearest
 from equipoise._image_models import IMAGE_MODELS, PRETRAINED, TABLE_MODELS, is_image_model
+from equipoise._mask_models import MASK_MODELS, is_mask_model
 from equipoise._yaml import yaml_text
 from equipoise.decision.objectives import parse_objective
 from equipoise.recipe._agreement import disagreements, obstacles
+from equipoise.recipe._mask_agreement import MASK_LOSS_KEYS, MASK_TERM_KEYS
 
 
 def _number(value: Any) -> Any:
@@ -46,6 +48,12 @@ def _absolute(path: str) -> str:
 def _one_or_more(value: Any) -> Any:
     """A single name stands for a list of one."""
     return (value,) if isinstance(value, str | int | float) and not isinstance(value, bool) else value
+
+
+def _rising(band: tuple[float, float]) -> tuple[float, float]:
+    if not band[0] < band[1]:
+        raise PydanticCustomError("kind", "must be two shares, the lower first")
+    return band
 
 
 def _auto_or_whole(value: Any) -> Any:
@@ -96,6 +104,8 @@ _Switch = Annotated[bool, Field(strict=True)]
 _Names = Annotated[tuple[_Name, ...], BeforeValidator(_one_or_more)]
 _AutoOrCount = Annotated[Literal["auto"] | int, BeforeValidator(_auto_or_whole)]
 _Repeats = Annotated[Literal["none"] | float | None, BeforeValidator(_none_or_repeats)]
+_Values = Annotated[tuple[_Number, ...], BeforeValidator(_one_or_more)]
+_Band = Annotated[tuple[_Share, _Share], AfterValidator(_rising)]
 _Alpha = Annotated[float | Literal["balanced"] | tuple[float, ...] | None, BeforeValidator(_alpha)]
 
 
@@ -111,7 +121,7 @@ class DataSettings(_Settings):
     separator: _Name | None = None
     ids: _Name | None = None
     groups: _Name | None = None  # a column, or "none": rows are declared independent
-    task: Literal["binary", "multiclass", "ordinal", "multilabel"] | None = None
+    task: Literal["binary", "multiclass", "ordinal", "multilabel", "segmentation"] | None = None
     uncertain: _Name | None = None
     unknown: Literal["unknown", "negative", "positive", "drop"] = "unknown"
     positive: _Name | None = None
@@ -123,6 +133,11 @@ class DataSettings(_Settings):
     missing: _Names = ()  # words that mean a missing cell, besides "", NA, NaN, null, ? and their like
     images: _PathName | None = None  # the folder of the images, or a MedMNIST-style .npz
     image: _Name = "image"  # the column that names the image of each row
+    # Of models of masks: columns of the table, one or (classes that may overlap) one a class; or a folder of masks.
+    masks: _Names = ()
+    mask_values: dict[_Name, _Values] | None = None  # class to the value of its pixels, or several
+    foreground: _Name | None = None  # instead of mask_values: what is foreground, such as "> 0.5"
+    ignore: _Values = ()  # values of pixels that count for nothing
 
     @model_validator(mode="before")
     @classmethod
@@ -152,6 +167,20 @@ class ImageSettings(_Settings):
     def channel_count(self) -> int:
         """1 or 3."""
         return 1 if self.channels == "grey" else 3
+
+
+class MaskSettings(_Settings):
+    """How images with masks are cut into patches, judged whole and watched."""
+
+    resize: Annotated[_Whole, Field(ge=8, le=8192)] | None = None  # pictures: longer side in pixels; null: as they are
+    patch_size: tuple[_Count, ...] | Literal["auto"] = "auto"  # along each axis; auto: from the images, at most 256
+    patches: _AutoOrCount = "auto"  # an epoch; auto: what covers the images to learn from once, 16 batches at least
+    planned: _Share = 0.67  # of the patches: a class by plan, an image that has it, a place in it; the rest anywhere
+    target: dict[_Name, _Share] | None = None  # of the planned patches, by class; null: all classes alike
+    scale: Literal["dataset", "image"] = "dataset"  # mean and spread of pixels: one for all, or each image's own (MRI)
+    overlap: Annotated[_Number, Field(ge=0, lt=1)] = 0.5  # of the windows that a whole image is judged in
+    bands: dict[_Name, _Band] | None = None  # class to the predicted share that is believable; null: from the data
+    least_component: _AutoOrCount | Literal["none"] = "auto"  # smaller parts are removed; auto: fitted on validation
 
 
 class SplitSettings(_Settings):
@@ -254,11 +283,23 @@ class LossSettings(_Settings):
     negative_scale: _Positive | None = None
     kappa: _NotNegative | None = None
     cross_entropy: _Share | None = None  # squared_distance: the share of it
+    # Of masks, instead of a name: "cross_entropy + focal + 0.5 dice" and the like; see `read_mask_terms`.
+    terms: _Name | None = None
+    batch_dice: _Switch = True  # Dice and its kin pool the pixels of a batch
+    background: _Switch = False  # whether the first of exclusive classes counts in Dice and its kin
+    false_positives: _NotNegative | None = None  # tversky
+    false_negatives: _NotNegative | None = None
+    iterations: _Count | None = None  # cldice
 
     @property
     def settings(self) -> dict[str, Any]:
         """The settings that were given besides gamma and alpha; null is the loss's own default."""
-        return self.model_dump(exclude={"name", "gamma", "alpha"}, exclude_none=True)
+        return self.model_dump(exclude={"name", "gamma", "alpha", *MASK_LOSS_KEYS}, exclude_none=True)
+
+    @property
+    def mask_settings(self) -> dict[str, Any]:
+        """The settings of terms of masks that were given; null is the term's own default."""
+        return self.model_dump(include={"smoothing", *MASK_TERM_KEYS}, exclude_none=True)
 
 
 class ModelSettings(_Settings):
@@ -277,6 +318,7 @@ class ModelSettings(_Settings):
     features: _Count | None = None  # random features of a Performer
     attention_dropout: _BelowOne | None = None
     drop_path: _BelowOne | None = None  # share of the backbone's residual branches skipped in training
+    stages: Annotated[_Whole, Field(ge=3)] | None = None  # of unet: how often it halves, and one more
     # Image models: none, imagenet (from the network), a file of weights, or a finished run of the same model.
     pretrained: _WeightsName = "none"
     initial_bias: Literal["prevalence", "zero"] = "prevalence"
@@ -284,8 +326,8 @@ class ModelSettings(_Settings):
     @field_validator("name")
     @classmethod
     def _known(cls, name: str) -> str:
-        if name not in TABLE_MODELS and not is_image_model(name):
-            known = (*TABLE_MODELS, *IMAGE_MODELS)
+        if name not in TABLE_MODELS and not is_image_model(name) and not is_mask_model(name):
+            known = (*TABLE_MODELS, *IMAGE_MODELS, *MASK_MODELS)
             raise PydanticCustomError(
                 "name",
                 "must be one of {known}, or the name of a backbone of timm{near}",
@@ -296,7 +338,12 @@ class ModelSettings(_Settings):
     @property
     def of_images(self) -> bool:
         """Whether it is a model of images."""
-        return self.name not in TABLE_MODELS
+        return self.name not in TABLE_MODELS and not self.of_masks
+
+    @property
+    def of_masks(self) -> bool:
+        """Whether it is a model of masks: it answers for every pixel."""
+        return is_mask_model(self.name)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -324,7 +371,7 @@ class TrainingSettings(_Settings):
     compile: _Switch = False  # torch.compile: slow to start, faster afterwards
     monitor: Literal[
         "loss", "macro_f1", "micro_f1", "macro_auc", "micro_auc", "macro_ap", "micro_ap", "macro_recall",
-        "balanced_accuracy", "accuracy", "qwk",
+        "balanced_accuracy", "accuracy", "qwk", "dice", "iou",
     ] = "loss"  # fmt: skip
     patience: _Count | None = 12  # epochs without gain before stopping; None: never
     on_collapse: Literal["warn", "stop"] = "warn"  # no class told from the rest for a fifth of the epochs
@@ -396,6 +443,7 @@ class Recipe(_Settings):
     seed: _Seed = 0
     data: DataSettings = DataSettings()
     images: ImageSettings = ImageSettings()
+    masks: MaskSettings = MaskSettings()
     split: SplitSettings = SplitSettings()
     balance: BalanceSettings = BalanceSettings()
     loss: LossSettings = LossSettings()

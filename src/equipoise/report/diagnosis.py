@@ -70,6 +70,7 @@ class Diagnosis:
         members, epochs, classes: what was looked at: members, epochs of all of them, classes of each.
         judged: whether the kept models were judged too, at the end of the run.
         damaged: numbers of the lines of events.jsonl that cannot be read, from 1.
+        masks: whether it is a run of masks.
     """
 
     found: tuple[Found, ...]
@@ -79,6 +80,12 @@ class Diagnosis:
     classes: int
     judged: bool
     damaged: tuple[int, ...] = ()
+    masks: bool = False
+
+    @property
+    def looked_for(self) -> str:
+        """What the guard looks for in runs of this kind."""
+        return LOOKED_FOR_MASKS if self.masks else LOOKED_FOR
 
     @property
     def collapsed(self) -> bool:
@@ -114,6 +121,11 @@ class Diagnosis:
         }  # fmt: skip
 
 
+LOOKED_FOR_MASKS = (
+    "masks that stay empty or are full; classes of which far more or less is predicted than there is; classes lost "
+    "again; masks along the border of the images; a loss that falls while the watched metric gets worse; epochs that "
+    "ran out"
+)
 LOOKED_FOR = (
     "scores that are the same for every row; classes that are not told from the rest, ranked well but never predicted, "
     "or predicted for nearly every row; classes lost again; a loss that falls while the watched metric gets worse; "
@@ -166,9 +178,15 @@ def diagnose_events(events: Iterable[Mapping[str, Any]]) -> Diagnosis:
         passed=tuple(passed),
         members=members,
         epochs=len(epochs),
-        classes=max((len(event["auc"]) for event in epochs if isinstance(event.get("auc"), list)), default=0),
+        classes=max((_listed(event) for event in epochs), default=0),
+        masks=any("predicted_share" in event for event in epochs),
         judged=bool(ends),
     )
+
+
+def _listed(event: Mapping[str, Any]) -> int:
+    """How many classes an epoch lists; of masks by their Dice."""
+    return max((len(one) for key in ("auc", "dice") if isinstance(one := event.get(key), list)), default=0)
 
 
 def _stands(one: Found, kept: set[tuple[str, str | None]], collapse: bool) -> bool:

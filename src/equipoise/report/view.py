@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from equipoise._checks import RunError
 from equipoise._tasks import is_exclusive
 from equipoise.balance import ClassWeights, Ledger, Preflight, SamplingPlan
 from equipoise.decision import DecisionRule, read_rule
@@ -58,12 +59,18 @@ class RunView:
             RunError: the run has not come so far as to count its labels.
             DataError: a file is damaged.
         """
+        recipe = read_recipe(run.file("recipe.yaml"))
+        if recipe.model.of_masks:
+            raise RunError(
+                f"{run.path} is a run of masks, which this does not read. Its report is summary.md with figures/; its "
+                f"figures: equipoise evaluate {run.path}."
+            )
         census = Census.from_dict(run.read_record("census"))
         weights = run.read_record("weights") if run.has_record("weights") else None
         metrics = run.read_record("metrics") if run.has_record("metrics") else {}
         return cls(
             path=run.path,
-            recipe=read_recipe(run.file("recipe.yaml")),
+            recipe=recipe,
             census=census,
             weights=None if weights is None else ClassWeights.from_dict(weights),
             ledger=Ledger.from_dict(run.read_record("ledger")) if run.has_record("ledger") else None,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from equipoise._files import write_text
+from equipoise.recipe import read_recipe
 from equipoise.report import plots
 from equipoise.report._panels import epochs_of
 from equipoise.report._style import write_figure
@@ -15,6 +16,7 @@ from equipoise.report.class_plots import plot_class_learning, plot_classes
 from equipoise.report.curve_plots import plot_precision_recall, plot_roc
 from equipoise.report.diagnosis import diagnose_events
 from equipoise.report.gallery_plots import plot_mistakes, plot_samples, read_gallery
+from equipoise.report.mask_report import write_mask_report
 from equipoise.report.overview import plot_run
 from equipoise.report.preflight_plots import plot_preflight
 from equipoise.report.summary import headline, next_steps, summarise
@@ -37,6 +39,8 @@ def write_report(run: Run) -> Path:
         RunError: the run has not come so far as to count its labels, or the disk is full.
         DataError: a file of the run is damaged.
     """
+    if read_recipe(run.file("recipe.yaml")).model.of_masks:
+        return write_mask_report(run)
     view = RunView.read(run)
     drawn = {"run": plot_run(view)} | _figures(view) | _pictures(run)
     for name, figure in drawn.items():

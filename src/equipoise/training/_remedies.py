@@ -55,7 +55,7 @@ def _corrected(recipe: Recipe) -> bool:
 
 
 def _constant(recipe: Recipe, exclusive: bool) -> Remedy:
-    return _said("Dead units do this, and features that hold nothing; lower the rate", _slower(recipe, 0.1))
+    return _said("Dead units do this, and features that hold nothing; lower the rate", slower(recipe, 0.1))
 
 
 def _no_ranking(recipe: Recipe, exclusive: bool) -> Remedy:
@@ -74,7 +74,7 @@ def _better_ranking(recipe: Recipe, start: str) -> Remedy:
     if recipe.balance.sampling.method == "none":
         settings = {"balance.sampling.method": "uniform"}
         return _said(f"{start}. Show its positives more often", settings, f", or give {given} that tell it")
-    return _said(f"{start}. Learn more slowly", _slower(recipe), f", or give {given} that tell it")
+    return _said(f"{start}. Learn more slowly", slower(recipe), f", or give {given} that tell it")
 
 
 def _threshold_only(recipe: Recipe, exclusive: bool) -> Remedy:
@@ -111,19 +111,20 @@ def _bare(recipe: Recipe) -> dict[str, Any]:
 
 
 def _unlearning(recipe: Recipe, exclusive: bool) -> Remedy:
-    return _said("Learn more slowly", _slower(recipe))
+    return _said("Learn more slowly", slower(recipe))
 
 
-def _slower(recipe: Recipe, factor: float = 0.3) -> dict[str, Any]:
+def slower(recipe: Recipe, factor: float = 0.3) -> dict[str, Any]:
+    """Return the keys of a lower learning rate, to one digit of it."""
     rate = max(recipe.training.learning_rate * factor, 1e-9)
-    slower: dict[str, Any] = {"training.learning_rate": float(f"{rate:.1g}")}
-    if recipe.training.minimum_learning_rate > slower["training.learning_rate"]:
-        slower["training.minimum_learning_rate"] = 0.0
-    return slower
+    found: dict[str, Any] = {"training.learning_rate": float(f"{rate:.1g}")}
+    if recipe.training.minimum_learning_rate > found["training.learning_rate"]:
+        found["training.minimum_learning_rate"] = 0.0
+    return found
 
 
 def _diverging(recipe: Recipe, exclusive: bool) -> Remedy:
-    return _said("The best epoch is kept. Learn more slowly", _slower(recipe))
+    return _said("The best epoch is kept. Learn more slowly", slower(recipe))
 
 
 def _stopped_early(recipe: Recipe, exclusive: bool) -> Remedy:

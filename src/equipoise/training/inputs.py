@@ -252,6 +252,10 @@ def _read_features(recipe: Recipe, labels: Labels) -> Features:
 
 def check_fit(state: Mapping[str, Any], model: Model) -> None:
     """Raise `ValueError` where stored inputs are not those that a stored model takes."""
+    if state.get("kind") == "masks":
+        if getattr(model, "channels", None) != state["channels"]:
+            raise ValueError(f"the images have {state['channels']} channels, which the model does not take")
+        return
     if state.get("kind") == "images":
         channels = len(state["mean"])
         if getattr(model, "channels", None) != channels:

@@ -52,7 +52,8 @@ class Progress:
 
 
 Logits = NDArray[np.float64]  # (submodels, rows, outputs), as the model gives them
-Judge = Callable[[Logits, int], float]  # validation logits and the epoch (from 1) -> the watched metric
+Validate = Callable[[nn.Module, Rows, str], Any]  # the judged model, the validation rows, precision -> what it says
+Judge = Callable[[Any, int], float]  # what `Validate` gave (logits) and the epoch (from 1) -> the watched metric
 Report = Callable[["Fit", float], None]  # after every epoch: the fit and its training loss
 
 
@@ -130,22 +131,30 @@ class Fit:
 
     # -- running ---------------------------------------------------------------------------------------------------
 
-    def run(self, judge: Judge, report: Report, after_step: Callable[[Fit], None]) -> None:
+    def run(
+        self,
+        judge: Judge,
+        report: Report,
+        after_step: Callable[[Fit], None],
+        *,
+        validate: Validate | None = None,
+    ) -> None:
         """Train until the last epoch or until the watched metric has not improved for `patience` epochs.
 
         Args:
-            judge: from validation logits and epoch to the watched metric; NaN never counts as an improvement.
+            judge: from what `validate` gave and the epoch to the watched metric; NaN never counts as an improvement.
             report: called after each epoch.
             after_step: called after each optimiser step and each epoch; it may store a checkpoint.
+            validate: what the model says of the validation rows after an epoch; None: `predict_logits`.
 
         Raises:
             RunError: the training loss became infinite or NaN.
         """
-        forward = self._forward()
+        forward, validate = self._forward(), validate or predict_logits
         while self.progress.epoch < self.settings.epochs and not self.progress.stopped:
             mean_loss = self._epoch(forward, after_step)
-            logits = predict_logits(self.judged, self.validation_rows, self.settings.precision)
-            value = judge(logits, self.progress.epoch)
+            said = validate(self.judged, self.validation_rows, self.settings.precision)
+            value = judge(said, self.progress.epoch)
             self.schedule.after_epoch(value)
             self._remember(value)
             report(self, mean_loss)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 import torch
@@ -15,9 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from equipoise._checks import RunError
-from equipoise.data import Rows, stable_seed
+from equipoise.data import Rows
 from equipoise.decision import higher_is_better, monitor_value
-from equipoise.evidence.finding import Finding, findings_of
 from equipoise.models import Model
 from equipoise.scores import Scores
 from equipoise.training._conclusion import learned_areas, learned_record, training_sample
@@ -26,6 +23,7 @@ from equipoise.training.checkpoint import read_checkpoint, write_checkpoint
 from equipoise.training.combine import make_scores, measured_ledger, natural_logits
 from equipoise.training.guard import Guard
 from equipoise.training.inputs import FittedInputs, ModelRequest
+from equipoise.training.kept import KeptTraining
 from equipoise.training.loop import Fit, Logits, Phase, Workers, predict_logits
 
 if TYPE_CHECKING:
@@ -33,8 +31,6 @@ if TYPE_CHECKING:
     from equipoise.training.distil import Teacher
     from equipoise.training.prepare import Member, Prepared
     from equipoise.training.telemetry import Watch
-
-_MOVE_SECONDS = 0.1  # how often the progress line moves inside an epoch
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +56,8 @@ class Trained:
     events: int
 
 
-class MemberTraining:
+@final
+class MemberTraining(KeptTraining):
     """Trains one member, resumably, and tells the run and the watcher about it.
 
     Args:
@@ -84,22 +81,29 @@ class MemberTraining:
         start: Callable[[Model, int], None] | None = None,
         teachers: Sequence[Teacher] = (),
     ) -> None:
+        super().__init__(
+            prepared.recipe,
+            number,
+            len(prepared.members),
+            folder=folder,
+            run=run,
+            watch=watch,
+            workers=workers,
+            device=device,
+        )
         self.given_teachers = tuple(teachers)
-        self.start = start
-        self.prepared, self.number, self.run, self.watch = prepared, number, run, watch
+        self.start, self.prepared = start, prepared
         self.rows: Member = prepared.members[number]
-        self.settings = prepared.recipe.training
-        self.finished_file = folder / f"member-{number}.safetensors"
-        self.last_file = folder / "last.safetensors"
-        self.workers, self.device = workers, device
-        self.seed = stable_seed(prepared.recipe.seed, number)
-        self._saved = self._moved = time.monotonic()
         self._scores: Scores | None = None
         self._gradient: NDArray[np.float64] | None = None
         self._watched = prepared.labels.select(self.rows.validation)
         self._truth = self._watched.table()
         self.guard = Guard(prepared.labels.classes, prepared.recipe, member=number)
-        self._shown = {one.subject for one in findings_of(run.events())} if run is not None else set()
+
+    @property
+    def watcher(self) -> Guard:
+        """The guard."""
+        return self.guard
 
     # -- the whole of it -------------------------------------------------------------------------------------------
 
@@ -116,10 +120,9 @@ class MemberTraining:
         if self.settings.channels_last:
             model = model.to(memory_format=torch.channels_last)
         fit = self._fit(model, table, self._teachers(inputs))
-        self.watch.begin(self._title(), self.settings.epochs)
-        self._resume(fit)
-        fit.run(self._judge, self._report, self._after_step)
-        self.watch.end(self._outcome(fit))
+        self.begin(fit)
+        fit.run(self._judge, self._report, self.after_step)
+        self.watch.end(self.outcome(fit))
         self._conclude(fit)
         test = table.take(torch.from_numpy(self.prepared.test)).to(self.device)
         trained = Trained(
@@ -227,42 +230,13 @@ class MemberTraining:
             training_loss=mean_loss,
             gradient=self._gradient,
         )
-        last = fit.schedule.learning_rate
-        if self.run is not None:
-            self.run.append_event(
-                {
-                    "event": "epoch",
-                    "member": self.number,
-                    "epoch": fit.progress.epoch,
-                    "training_loss": mean_loss,
-                    "monitor": self.settings.monitor,
-                    "monitored": fit.progress.last_value,
-                    "best_epoch": fit.progress.best_epoch,
-                    "learning_rate": last,
-                    **seen.to_dict(),
-                }
-            )
-        self.watch.move(
-            fit.progress.epoch,
-            f"{self.settings.monitor} {fit.progress.last_value:.4f}  best {fit.progress.best_value:.4f}  "
-            f"says yes to {100 * seen.overall_rate:.1f} %",
-        )
-        self._tell(seen.findings)
-        if self.guard.collapsed and self.settings.on_collapse == "stop":
-            fit.progress.stopped = True
-
-    def _tell(self, findings: Sequence[Finding]) -> None:
-        """Show each finding once a run, whichever member has it first."""
-        for finding in findings:
-            if finding.subject not in self._shown:
-                self.watch.say(finding.text)
-        self._shown |= {finding.subject for finding in findings}
+        self.tell_epoch(fit, mean_loss, seen.to_dict(), f"says yes to {100 * seen.overall_rate:.1f} %")
 
     def _conclude(self, fit: Fit) -> None:
         """Record what is known only now: how the member does on rows it learned from, and whether it ended too soon."""
         ran_out = fit.progress.epoch >= self.settings.epochs and not fit.progress.stopped
         found = self.guard.conclude(epoch=fit.progress.epoch, ran_out=ran_out)
-        self._tell(found)
+        self.tell(found)
         if self.run is None:
             return
         index, even = training_sample(self.prepared.labels.select(self.rows.train).table())
@@ -275,59 +249,13 @@ class MemberTraining:
                 "member": self.number,
                 "epochs": fit.progress.epoch,
                 "best_epoch": fit.progress.best_epoch,
-                "ended_by": self._ended_by(fit),
+                "ended_by": self.ended_by(fit),
                 "training": learned_record(learned_areas(scores, even)),
                 "findings": [finding.to_dict() for finding in found],
             }
         )
 
-    def _ended_by(self, fit: Fit) -> str:
-        if not fit.progress.stopped:
-            return "epochs"
-        return "collapse" if self.guard.collapsed and self.settings.on_collapse == "stop" else "patience"
-
-    def _title(self) -> str:
-        if len(self.prepared.members) == 1:
-            return "training"
-        return f"member {self.number + 1} of {len(self.prepared.members)}"
-
-    def _outcome(self, fit: Fit) -> str:
-        if math.isnan(fit.progress.best_value):
-            return f"{fit.progress.epoch} epochs; {self.settings.monitor} could not be computed"
-        progress = fit.progress
-        best = f"best {self.settings.monitor} {progress.best_value:.4f}"
-        return f"{best} in epoch {progress.best_epoch} of {progress.epoch}"
-
-    # -- checkpoints -----------------------------------------------------------------------------------------------
-
-    def _after_step(self, fit: Fit) -> None:
-        now = time.monotonic()
-        if fit.progress.step and now - self._moved >= _MOVE_SECONDS:
-            self._moved = now
-            self.watch.move(fit.progress.epoch + fit.progress.step / fit.steps_per_epoch, "")
-        if self.run is not None and now - self._saved >= self.settings.checkpoint_seconds:
-            record = fit.record() | {
-                "member": self.number,
-                "events": self.run.events_position(),
-                "guard": self.guard.state(),
-            }
-            write_checkpoint(self.last_file, fit.tensors(), record)
-            self._saved = time.monotonic()
-
-    def _resume(self, fit: Fit) -> None:
-        if not self.last_file.exists():
-            return
-        tensors, record = read_checkpoint(self.last_file)
-        if record["member"] != self.number:
-            return
-        try:
-            fit.load(tensors, record)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise RunError(
-                f"{self.last_file} does not fit this recipe ({error}). Start again with --overwrite."
-            ) from error
-        self.guard.load(record["guard"])
-        self.watch.say(f"{self._title()}: going on after epoch {fit.progress.epoch}, step {fit.progress.step}")
+    # -- the finished member ---------------------------------------------------------------------------------------
 
     def _write_finished(self, trained: Trained) -> None:
         tensors = {f"weights.{name}": tensor for name, tensor in trained.weights.items()}
@@ -357,24 +285,3 @@ class MemberTraining:
             )
         except KeyError as error:
             raise RunError(f"{self.finished_file} lacks {error}. Start again with --overwrite.") from error
-
-
-def resume_position(folder: Path, members: int) -> int:
-    """Return how many bytes of the event log are vouched for by checkpoints: the rest will be written again."""
-    position, first_open = 0, 0
-    for number in range(members):
-        path = folder / f"member-{number}.safetensors"
-        if not path.exists():
-            break
-        position, first_open = _whole_number(path, "events"), number + 1
-    last = folder / "last.safetensors"
-    if last.exists() and _whole_number(last, "member") == first_open:
-        position = _whole_number(last, "events")
-    return position
-
-
-def _whole_number(path: Path, key: str) -> int:
-    value = read_checkpoint(path)[1].get(key)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise RunError(f"The state inside {path} is damaged: {key} is {value!r}. Start the run again with --overwrite.")
-    return value

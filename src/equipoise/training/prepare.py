@@ -233,7 +233,7 @@ def prepare(recipe: Recipe) -> Prepared:
     check_objective(parse_objective(recipe.decision.maximize), labels.task, function="decision (recipe)")
     census = count_labels(labels)
     _require_learnable(labels, census)
-    split = _make_split(recipe, labels)
+    split = make_split(recipe, labels)
     members, test = _members(recipe, labels, split)
     if len(members) > 1:
         split = _cross_fitted(split, members)
@@ -311,7 +311,8 @@ def _inputs(recipe: Recipe, labels: Labels, split: Split, learned: Index) -> Inp
     return read_image_inputs(recipe, labels, split)
 
 
-def _make_split(recipe: Recipe, labels: Labels) -> Split:
+def make_split(recipe: Recipe, labels: Labels) -> Split:
+    """Return the roles that a recipe asks for: from its file, one fold as the test role, or by its fractions."""
     settings = recipe.split
     if settings.file is not None:
         return _from_file(settings.file, labels)

@@ -7,7 +7,7 @@ import dataclasses
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 import torch
@@ -26,8 +26,10 @@ from equipoise.training._conclusion import conclude
 from equipoise.training.checkpoint import write_checkpoint
 from equipoise.training.combine import make_scores, measured_ledger, natural_logits
 from equipoise.training.distil import Teacher, check_teachers, unlike_steps
+from equipoise.training.job import Job
+from equipoise.training.kept import resume_position
 from equipoise.training.loop import Workers
-from equipoise.training.member import MemberTraining, Trained, resume_position
+from equipoise.training.member import MemberTraining, Trained
 from equipoise.training.prepare import Prepared, prepare
 from equipoise.training.telemetry import Silent, Watch
 
@@ -77,16 +79,9 @@ def train(
         Run.require_free(out, resume=resume, overwrite=overwrite)
     torch.set_num_threads(threads if recipe.training.threads == "auto" else int(recipe.training.threads))
     torch.use_deterministic_algorithms(recipe.training.deterministic)
-    prepared = prepare(recipe)
-    if recipe.distil.teachers:
-        check_teachers(recipe.distil.teachers, prepared.labels, prepared.split)
+    job = _make_job(recipe, teachers)
     if workers.rank == 0:
-        _announce(prepared, watch)
-        prepared.inputs.make_ready(watch)
-        for sentence in [*prepared.inputs.warnings(), *unlike_steps(recipe.distil.teachers, recipe.images)]:
-            watch.say(f"Warning: {sentence}")
-        found = prepared.preflight()
-        _announce_preflight(prepared, found, watch)
+        job.announce(watch)
     run = None
     if workers.rank == 0:
         run = Run.create(out or next_run_path(recipe.name), recipe, resume=resume, overwrite=overwrite)
@@ -94,13 +89,17 @@ def train(
     if (folder / "DONE").exists():
         return run or Run.open(folder)
     if run is not None:
-        _begin(run, prepared, found, resume=resume)
+        run.truncate_events(resume_position(run.path / "checkpoint", job.members) if resume else 0)
+        job.begin(run)
     with _tracked(run, recipe, tracker, watch):
         members = _train_members(
-            prepared, folder, run, watch if workers.rank == 0 else Silent(), workers, teachers=teachers
+            job, folder, run, watch if workers.rank == 0 else Silent(), workers, _device(recipe.training.device)
         )
         if run is not None:
-            _finish(run, prepared, members, watch)
+            job.finish(run, members, watch)
+            for number in range(job.members):
+                (run.path / "checkpoint" / f"member-{number}.safetensors").unlink(missing_ok=True)
+            run.finish()
             run.close()
     _leave_workers(workers)
     return run or Run.open(folder)
@@ -119,36 +118,82 @@ def _tracked(run: Run | None, recipe: Recipe, tracker: Tracker | None, watch: Wa
             watch.say(sentence)
 
 
+def _make_job(recipe: Recipe, teachers: Sequence[Teacher]) -> Job:
+    if recipe.model.of_masks:
+        from equipoise.training.mask_job import MaskJob  # needs what tables do not
+        from equipoise.training.mask_prepare import prepare_masks
+
+        return MaskJob(prepare_masks(recipe), _device(recipe.training.device))
+    return ScoreJob(prepare(recipe), teachers)
+
+
 def _train_members(
-    prepared: Prepared,
-    folder: Path,
-    run: Run | None,
-    watch: Watch,
-    workers: Workers,
-    *,
-    teachers: Sequence[Teacher] = (),
-) -> list[Trained]:
-    device = _device(prepared.recipe.training.device)
+    job: Job, folder: Path, run: Run | None, watch: Watch, workers: Workers, device: torch.device
+) -> list[Any]:
     trained = []
-    for number in range(len(prepared.members)):
-        member = MemberTraining(
-            prepared,
-            number,
-            folder=folder / "checkpoint",
-            run=run,
-            watch=watch,
-            workers=workers,
-            device=device,
-            teachers=teachers,
+    for number in range(job.members):
+        member = job.train_member(
+            number, folder=folder / "checkpoint", run=run, watch=watch, workers=workers, device=device
         )
-        trained.append(member.result())
+        trained.append(member)
         _wait_for_all(workers)
     return trained
 
 
-def _begin(run: Run, prepared: Prepared, found: Preflight, *, resume: bool) -> None:
-    """Write what is known before the first step; on a resume, forget events that no checkpoint vouches for."""
-    run.truncate_events(resume_position(run.path / "checkpoint", len(prepared.members)) if resume else 0)
+@final
+class ScoreJob(Job):
+    """A training of rows that get scores: of a table, or of pictures.
+
+    Args:
+        prepared: what is trained on.
+        teachers: callables that teach besides the runs that the recipe names.
+    """
+
+    def __init__(self, prepared: Prepared, teachers: Sequence[Teacher] = ()) -> None:
+        self.prepared, self.teachers = prepared, tuple(teachers)
+        self.members = len(prepared.members)
+        self._found: Preflight | None = None
+
+    def announce(self, watch: Watch) -> None:
+        """Say what will be trained, build the cache of images, look for leaks, and run the pre-flight."""
+        prepared = self.prepared
+        recipe = prepared.recipe
+        if recipe.distil.teachers:
+            check_teachers(recipe.distil.teachers, prepared.labels, prepared.split)
+        _announce(prepared, watch)
+        prepared.inputs.make_ready(watch)
+        for sentence in [*prepared.inputs.warnings(), *unlike_steps(recipe.distil.teachers, recipe.images)]:
+            watch.say(f"Warning: {sentence}")
+        self._found = prepared.preflight()
+        _announce_preflight(prepared, self._found, watch)
+
+    def begin(self, run: Run) -> None:
+        """Write the census, the weights, the plan, the pre-flight, the ledger and the split."""
+        _begin(run, self.prepared, self._found or self.prepared.preflight())
+
+    def train_member(
+        self, number: int, *, folder: Path, run: Run | None, watch: Watch, workers: Workers, device: torch.device
+    ) -> Trained:
+        """Train a member, or read it where it was finished before."""
+        member = MemberTraining(
+            self.prepared,
+            number,
+            folder=folder,
+            run=run,
+            watch=watch,
+            workers=workers,
+            device=device,
+            teachers=self.teachers,
+        )
+        return member.result()
+
+    def finish(self, run: Run, trained: Sequence[Trained], watch: Watch) -> None:
+        """Write the model, the scores, the rule and the metrics."""
+        _finish(run, self.prepared, trained, watch)
+
+
+def _begin(run: Run, prepared: Prepared, found: Preflight) -> None:
+    """Write what is known before the first step."""
     run.write_record("census", prepared.census)
     run.write_record("weights", prepared.weights.to_dict() if prepared.weights is not None else None)
     run.write_record("plan", prepared.plan.to_dict() if prepared.plan is not None else None)
@@ -158,7 +203,7 @@ def _begin(run: Run, prepared: Prepared, found: Preflight, *, resume: bool) -> N
 
 
 def _finish(run: Run, prepared: Prepared, members: Sequence[Trained], watch: Watch) -> None:
-    """Write the model, the scores, the rule and the metrics, then DONE."""
+    """Write the model, the scores, the rule and the metrics."""
     tensors = {
         f"members.{number}.{name}": tensor
         for number, member in enumerate(members)
@@ -192,9 +237,6 @@ def _finish(run: Run, prepared: Prepared, members: Sequence[Trained], watch: Wat
             _write_gallery(run, prepared, members[0], rule.apply(validation if test is None else test).scores)
         except DataError as error:  # an image is gone since it was cached: no reason to lose a training
             watch.say(f"No thumbnails were kept: {error}")
-    for number in range(len(members)):
-        (run.path / "checkpoint" / f"member-{number}.safetensors").unlink(missing_ok=True)
-    run.finish()
 
 
 def _write_gallery(run: Run, prepared: Prepared, member: Trained, scores: Scores) -> None:
@@ -217,8 +259,10 @@ def _write_findings(run: Run, found: Sequence[Finding], watch: Watch) -> None:
 
 def write_finished(run: Run, prepared: Prepared, members: Sequence[Trained]) -> None:
     """Write everything of a run whose members were made elsewhere, judged like any, and mark it finished."""
-    _begin(run, prepared, prepared.preflight(), resume=False)
+    run.truncate_events(0)
+    _begin(run, prepared, prepared.preflight())
     _finish(run, prepared, members, Silent())
+    run.finish()
 
 
 def judge(test: Scores, rule: Any, *, commonest: int = 0, seed: int = 0) -> dict[str, Any]:

@@ -1,0 +1,135 @@
+"""What commands show and write of runs of masks."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from equipoise._checks import ArgumentError, EquipoiseError
+from equipoise.cli._options import console, print_json, print_table
+
+if TYPE_CHECKING:
+    from equipoise.evidence import MetricTable
+    from equipoise.runs import Run
+
+_SHOWN = ("dice", "image_dice", "iou", "precision", "recall", "hd95", "nsd", "predicted_share", "actual_share")
+_MOST = 20
+
+
+def is_mask_run(path: Path) -> bool:
+    """Return whether a folder is a run of masks; what is no run, or damaged, is not, and others say why."""
+    if not (path / "recipe.yaml").is_file():
+        return False
+    from equipoise.recipe import read_recipe
+
+    try:
+        return read_recipe(path / "recipe.yaml").model.of_masks
+    except EquipoiseError:
+        return False
+
+
+def show_mask_run(run: Run) -> None:
+    """Print what happened in a run of masks: Dice beside trivial answers, one paragraph, and what to type next."""
+    from equipoise.report.mask_report import mask_metrics_table, mask_next_steps, summarise_masks
+    from equipoise.report.mask_view import MaskView
+
+    view, screen = MaskView.read(run), console()
+    if not sys.stdout.isatty():
+        screen.width = 10_000  # nothing is cut where output is not a screen
+    if view.metrics:
+        screen.print(mask_metrics_table(view.metrics))
+    screen.print(summarise_masks(view))
+    screen.print(f"\nRun folder  {run.path}\nFigure      {run.file('figures/run.png')}\n\nNext:")
+    for purpose, command in mask_next_steps(view):
+        screen.print(f"  {purpose}\n    {command}")
+
+
+def show_mask_arms(runs: Mapping[str, Run], folder: Path, *, folds: bool, json: bool) -> None:
+    """Print the Dice of each arm; of folds also that of all their test images together, kept in folds.md.
+
+    Args:
+        runs: by the name of the arm.
+        folder: of the arms.
+        folds: whether the arms are folds of one recipe.
+        json: for a program to read.
+    """
+    from equipoise.report.mask_report import mask_metrics_table, write_folds
+    from equipoise.report.mask_view import MaskView, pooled_folds
+
+    pooled = pooled_folds(list(runs.values())) if folds else {}
+    if pooled:
+        write_folds(folder, pooled, runs)
+    if json:
+        arms = {name: run.read_record("metrics") for name, run in runs.items()}
+        together = {name: table.to_dict() for name, table in pooled.items()}
+        print_json({"folder": str(folder), "arms": arms, "pooled": together})
+        return
+    screen = console()
+    if not sys.stdout.isatty():
+        screen.width = 10_000
+    for name, run in runs.items():
+        screen.print(f"\n{name}")
+        screen.print(mask_metrics_table(MaskView.read(run).metrics))
+    if pooled:
+        screen.print(f"\nAll {len(runs)} folds together, each image judged by the run that never saw it")
+        screen.print(mask_metrics_table(pooled))
+        screen.print(f"Report  {folder / 'folds.md'}")
+    screen.print(f"\nFolder of the runs  {folder}")
+
+
+def evaluate_mask_run(path: Path, *, out: Path | None, json: bool) -> None:
+    """Print every figure of a run of masks with its interval, as the run stored it."""
+    from equipoise._files import write_json
+    from equipoise.evidence.metric_table import interval_text
+    from equipoise.report.mask_report import mask_metrics_table, watched_of
+    from equipoise.report.mask_view import MaskView
+    from equipoise.runs import Run
+
+    view = MaskView.read(Run.open(path))
+    if "rule" not in view.metrics:
+        raise ArgumentError(f"{path} has no test role: nothing was judged. Keep images aside, and train again.")
+    table: MetricTable = view.metrics["rule"]
+    if out is not None:
+        write_json(out, table.to_dict())
+    if json:
+        print_json(table.to_dict())
+        return
+    screen = console()
+    if not sys.stdout.isatty():
+        screen.width = 10_000
+    screen.print(mask_metrics_table(view.metrics))
+    there = [name for name in _SHOWN if any(row.metric == name for row in table.rows)]
+    rows = [(name, *(interval_text(table.row(metric, name)) for metric in there)) for name in watched_of(table)]
+    print_table(("class", *there), rows)
+    for note in table.notes:
+        screen.print(note)
+    if out is not None:
+        screen.print(f"Written to {out}.")
+
+
+def predict_mask_run(run: Path, images: Path, *, out: Path | None, overwrite: bool, json: bool) -> None:
+    """Write the masks of a run for some images, and say how much of each class they hold."""
+    if out is None:
+        raise ArgumentError("--out is missing: masks are written to a folder. Add --out masks/.")
+    if out.suffix in (".csv", ".parquet"):
+        raise ArgumentError(f"--out of a run of masks is a folder; got {out.name}. Give one.")
+    from equipoise.training import ProgressBar
+    from equipoise.training.mask_predict import predict_masks
+
+    try:
+        with ProgressBar() as watch:
+            found = predict_masks(run, images, out=out, overwrite=overwrite, watch=watch)
+    except KeyboardInterrupt:
+        console(stderr=True).print("Stopped. The same command goes on where it was.")
+        raise SystemExit(130) from None
+    if json:
+        print_json([one.to_dict() for one in found])
+        return
+    names = list(found[0].shares)
+    rows = [(one.image.name, *(f"{100 * one.shares[name]:.3g} %" for name in names)) for one in found[:_MOST]]
+    print_table(("image", *names), rows)
+    if len(found) > _MOST:
+        console().print(f"The first {_MOST} of {len(found):,} images.")
+    console().print(f"{sum(len(one.files) for one in found):,} masks written to {out}")

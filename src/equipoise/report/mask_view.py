@@ -1,0 +1,120 @@
+"""What the folder of a run of masks says, as records. Read without torch."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from equipoise._checks import DataError
+from equipoise._files import read_json
+from equipoise.balance import ClassWeights
+from equipoise.decision.masks import MaskRule
+from equipoise.evidence import MetricTable
+from equipoise.evidence.mask_table import evaluate_masks
+from equipoise.labels import Census, Split, read_split
+from equipoise.metrics.mask_scores import ImageCounts, MaskScores, read_mask_scores
+from equipoise.recipe import Recipe, read_recipe
+
+if TYPE_CHECKING:
+    from equipoise.runs import Run
+
+# Key of metrics.json -> what the answer is called.
+ANSWERS = {
+    "rule": "fitted rule",
+    "half": "at 0.5",
+    "empty": "empty masks",
+    "full": "full masks",
+}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MaskView:
+    """The records of a run of masks; what it does not have yet is None or empty.
+
+    Attributes:
+        path: the run folder. recipe: what it was told. census: of all pixels. split: roles of the images.
+        weights: of the pixels in the loss, or None. rule: fitted on the validation role.
+        metrics: of the test role, by answer: see `ANSWERS`.
+        events: of the training.
+    """
+
+    path: Path
+    recipe: Recipe
+    census: Census
+    split: Split
+    weights: ClassWeights | None
+    rule: MaskRule | None
+    metrics: Mapping[str, MetricTable]
+    events: tuple[Mapping[str, Any], ...]
+
+    @classmethod
+    def read(cls, run: Run) -> MaskView:
+        """Read the records of a run folder.
+
+        Raises:
+            RunError: the run has not come so far as to count its pixels.
+            DataError: a file is damaged.
+        """
+        weights = run.read_record("weights") if run.has_record("weights") else None
+        metrics = run.read_record("metrics") if run.has_record("metrics") else {}
+        return cls(
+            path=run.path,
+            recipe=read_recipe(run.file("recipe.yaml")),
+            census=Census.from_dict(run.read_record("census")),
+            split=read_split(run.file("split.csv")),
+            weights=None if weights is None else ClassWeights.from_dict(weights),
+            rule=MaskRule.from_dict(run.read_record("decision")) if run.has_record("decision") else None,
+            metrics={name: MetricTable.from_dict(table) for name, table in (metrics or {}).items()},
+            events=tuple(run.events()),
+        )
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether each pixel has one class."""
+        return self.census.task == "multiclass"
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """The classes that masks are about: all but the background."""
+        return self.census.classes[1:] if self.exclusive else self.census.classes
+
+    @property
+    def epochs(self) -> list[Mapping[str, Any]]:
+        """The events of the epochs, in order."""
+        return [event for event in self.events if event.get("event") == "epoch"]
+
+
+def pooled_folds(runs: Sequence[Run]) -> dict[str, MetricTable]:
+    """Return the figures of the test roles of several folds together, each image judged by the run that never saw it.
+
+    Args:
+        runs: finished, of one recipe.
+
+    Returns:
+        By answer: see `ANSWERS`.
+
+    Raises:
+        DataError: two of them tested the same image, or a file is damaged.
+    """
+    scores: MaskScores | None = None
+    parts: list[Mapping[str, Any]] = []
+    for run in runs:
+        one = read_mask_scores(run.scores_file("test"))
+        scores = one if scores is None else scores + one
+        parts.append(read_json(run.file("scores/test-counts.json")))
+    if scores is None:
+        raise DataError("There is no run to pool. Give at least one.")
+    counts = ImageCounts(*(np.concatenate([np.array(part[name], np.int64) for part in parts]) for name in _COUNTS))
+    plain: str | list[float] = "argmax" if scores.exclusive else [0.5] * len(scores.classes)
+    found = {"rule": evaluate_masks(scores, plain, counts=counts), "half": evaluate_masks(scores, plain)}
+    empty, full = np.full(len(scores.classes), np.inf), np.zeros(len(scores.classes))
+    if scores.exclusive:
+        empty[0], full[0] = 0.0, np.inf
+    return found | {"empty": evaluate_masks(scores, empty.tolist()), "full": evaluate_masks(scores, full.tolist())}
+
+
+_COUNTS = ("overlap", "actual", "predicted", "known")

@@ -1,0 +1,274 @@
+"""Applying a finished run to images: masks of the type of their image, block by block, going on where it was cut."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from equipoise._checks import ArgumentError, DataError, RunError, listed
+from equipoise._files import read_json, write_json
+from equipoise.balance import Ledger
+from equipoise.data import PixelScale
+from equipoise.data.mask_pairs import space_of
+from equipoise.data.mask_resize import resize_planes, scaled_size
+from equipoise.data.mask_write import mask_file_name, write_mask
+from equipoise.data.volumes import Region, Volume, is_volume, open_volume
+from equipoise.decision.masks import MaskRule
+from equipoise.labels.mask_classes import MaskClasses
+from equipoise.models import MaskModel
+from equipoise.recipe import read_recipe
+from equipoise.runs import Run
+from equipoise.training.mask_windows import Looker
+from equipoise.training.predict import load_members
+from equipoise.training.sliding import write_sliding
+from equipoise.training.telemetry import Silent
+
+if TYPE_CHECKING:
+    from equipoise.training.telemetry import Watch
+
+_ABOUT = "masks.json"
+_WHOLE = 2**29  # pixels of a mask that is held whole, for its connected parts
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictedMasks:
+    """What was written for one image.
+
+    Attributes:
+        image: the file of the image. files: those of its masks, one, or one for each class.
+        shares: class to the share of the pixels that is predicted as it.
+    """
+
+    image: Path
+    files: tuple[Path, ...]
+    shares: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON data."""
+        return {"image": self.image.name, "files": [file.name for file in self.files], "shares": self.shares}
+
+
+def predict_masks(
+    run: Run | str | Path,
+    images: str | Path | Sequence[str | Path],
+    *,
+    out: str | Path,
+    overwrite: bool = False,
+    watch: Watch | None = None,
+) -> list[PredictedMasks]:
+    """Write the masks that a finished run gives of images: of the type, the georeference or affine of the image.
+
+    TIFF, NIfTI, ``.npy`` and Zarr keep their type, other pictures become PNG. Of classes that exclude one another there
+    is one mask, with the values that the masks of the training had; of others a mask of 0 and 255 for each class, named
+    ``<image>_<class>``. Images are read in windows and masks written block by block, so that volumes larger than memory
+    can be predicted. Called again with the same folder, finished images are kept and a cut one goes on where it was.
+
+    Args:
+        run: a run folder, or what `train` returned.
+        images: a folder, a file, or several files.
+        out: the folder of the masks.
+        overwrite: begin again where `out` holds masks of another run.
+        watch: where progress is shown; None is silent.
+
+    Raises:
+        RunError: the run is not finished, or is damaged; `out` holds masks of another run.
+        DataError: there is no image, or one cannot be read or has other channels than those of the training.
+        ArgumentError: the run has no model of masks, or two images would give one mask.
+    """
+    run, watch = run if isinstance(run, Run) else Run.open(run), watch or Silent()
+    run.require_done()
+    applied = _Applied.of(run)
+    files, out = _image_files(images), Path(out)
+    names = [applied.names(file) for file in files]
+    _require_distinct(files, names)
+    _claim(out, applied.key, overwrite=overwrite)
+    found = []
+    watch.begin("masks", len(files))
+    for number, (file, masks) in enumerate(zip(files, names, strict=True)):
+        found.append(applied.write(file, tuple(out / name for name in masks), watch))
+        watch.move(number + 1, file.name)
+    watch.end(f"{len(found)} images")
+    return found
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Applied:
+    """A finished run, ready to make masks."""
+
+    looker: Looker
+    rule: MaskRule
+    classes: MaskClasses
+    channels: int
+    resize: int | None
+    key: str
+
+    @classmethod
+    def of(cls, run: Run) -> _Applied:
+        recipe = read_recipe(run.file("recipe.yaml"))
+        if not recipe.model.of_masks:
+            raise ArgumentError(f"{run.path} has a model of rows ({recipe.model.name}), not of masks. Give it a table.")
+        model, state = load_members(run)[0]
+        assert isinstance(model, MaskModel)
+        threads = recipe.training.threads
+        torch.set_num_threads(1 if threads == "auto" else int(threads))
+        classes = MaskClasses.from_dict(state["classes"])
+        looker = Looker(
+            model,
+            Ledger.from_dict(run.read_record("ledger")),
+            PixelScale.from_dict(state["scale"]),
+            tuple(state["patch_size"]),
+            float(state["overlap"]),
+            torch.device("cpu"),
+            classes.exclusive,
+        )
+        key = hashlib.blake2b((run.path / "DONE").read_bytes(), digest_size=8).hexdigest()
+        rule = MaskRule.from_dict(run.read_record("decision"))
+        return cls(looker, rule, classes, int(state["channels"]), state["resize"], key)
+
+    def names(self, file: Path) -> tuple[str, ...]:
+        """Return the names of the masks of an image."""
+        if self.classes.exclusive:
+            return (mask_file_name(file),)
+        return tuple(mask_file_name(file, suffix=f"_{name}") for name in self.classes.names)
+
+    def write(self, file: Path, targets: tuple[Path, ...], watch: Watch) -> PredictedMasks:
+        volume = open_volume(file)
+        if volume.channels != self.channels:
+            raise DataError(
+                f"{file} has {volume.channels} channels, and the model was trained on {self.channels}. Convert it."
+            )
+        part = targets[0].with_name(f".{file.name}.npy")
+        counts = targets[0].with_name(f".{file.name}.counts.json")
+        if not (all(target.exists() for target in targets) and counts.exists()):
+            self._predict(volume, part)
+            mask = np.load(part, mmap_mode="r", allow_pickle=False)
+            mask = self._cleaned(mask, watch, file)
+            layers = [mask] if self.classes.exclusive else list(mask)
+            for layer, target in zip(layers, targets, strict=True):
+                write_mask(target, layer, volume, values=self._values())
+            write_json(counts, self._shares(mask))
+            part.unlink(missing_ok=True)
+        return PredictedMasks(file, targets, read_json(counts))
+
+    def _predict(self, volume: Volume, part: Path) -> None:
+        layers = 0 if self.classes.exclusive else len(self.classes.names)
+        if part.exists():
+            return
+        if self.resize is not None:
+            mask = self._resized(volume)
+            part.parent.mkdir(parents=True, exist_ok=True)
+            np.save(part, mask)
+            return
+        facts = volume.path.stat()
+        write_sliding(
+            self.looker.model,
+            self.looker.scaled(volume, lambda region: _read(volume, region)),
+            self.looker.windows(volume),
+            part,
+            finish=lambda logits: self.rule.apply(self.looker.natural(logits), small_parts=False),
+            dtype=np.uint8,
+            key=f"{self.key}-{facts.st_size}-{facts.st_mtime_ns}",
+            layers=layers,
+            axes=len(self.looker.patch_size),
+        )
+
+    def _resized(self, volume: Volume) -> NDArray[np.uint8]:
+        """Return the mask of a picture that is looked at in another size: probabilities are brought back to its own."""
+        assert self.resize is not None
+        space = space_of(volume)
+        if len(space) != 2:
+            raise DataError(f"{volume.path} has the size {space}; the model takes pictures in 2-D. Give those.")
+        whole = tuple(slice(0, side) for side in space)
+        pixels = _read(volume, whole)
+        small = resize_planes(pixels, scaled_size(space, self.resize))
+        if pixels.dtype.kind in "ui":
+            small = np.rint(small)
+        scaled = self.looker.scale.for_image(volume).apply(small, 0)
+        said = self.looker.in_memory(scaled)
+        return self.rule.apply(resize_planes(said, (space[0], space[1])), small_parts=False)
+
+    def _cleaned(self, mask: NDArray[np.uint8], watch: Watch, file: Path) -> NDArray[np.uint8]:
+        if not any(least > 1 for least in self.rule.least_sizes):
+            return mask
+        if mask.size > _WHOLE:
+            watch.say(f"{file.name} is too large to look for its connected parts: small ones are kept.")
+            return mask
+        return self.rule.clean(np.asarray(mask))
+
+    def _values(self) -> tuple[int, ...]:
+        """Return the value of a pixel for each class index: those of the training's masks where they fit a byte."""
+        classes = self.classes
+        if not classes.exclusive or classes.rule is not None:
+            return (0, 255)
+        values = [row[0] for row in classes.values]
+        fit = all(value == int(value) and 0 <= value <= 255 for value in values)
+        return tuple(int(value) for value in values) if fit else tuple(range(len(values)))
+
+    def _shares(self, mask: NDArray[np.uint8]) -> dict[str, float]:
+        names = self.classes.names
+        if not self.classes.exclusive:
+            return {name: float(np.mean(mask[place] == 1)) for place, name in enumerate(names)}
+        totals = np.zeros(len(names), np.int64)
+        for row in mask:
+            totals += np.bincount(row.ravel(), minlength=len(names))
+        return dict(zip(names, (totals / mask.size).tolist(), strict=True))
+
+
+def _read(volume: Volume, region: Region) -> NDArray[Any]:
+    """Return the pixels of a region of space, (channels, ...)."""
+    if "S" not in volume.axes:
+        return volume.read_region(region)[None]
+    place = volume.axes.index("S")
+    full = (*region[:place], slice(0, volume.shape[place]), *region[place:])
+    return np.moveaxis(volume.read_region(full), place, 0)
+
+
+def _image_files(images: str | Path | Sequence[str | Path]) -> list[Path]:
+    if isinstance(images, str | Path):
+        path = Path(images)
+        if path.is_dir() and not is_volume(path):
+            found = sorted(one for one in path.iterdir() if is_volume(one) and not one.name.startswith("."))
+            if not found:
+                raise DataError(f"{path} has no image that can be read. Check the folder.")
+            return found
+        return [path]
+    return [Path(one) for one in images]
+
+
+def _require_distinct(files: Sequence[Path], names: Sequence[tuple[str, ...]]) -> None:
+    first: dict[str, Path] = {}
+    for file, masks in zip(files, names, strict=True):
+        for name in masks:
+            if name in first:
+                raise ArgumentError(
+                    f"{first[name].name} and {file.name} would both give the mask {name}. Predict them apart."
+                )
+            first[name] = file
+
+
+def _claim(out: Path, key: str, *, overwrite: bool) -> None:
+    """Keep the masks of one run in a folder apart from those of another."""
+    about = out / _ABOUT
+    if about.is_file():
+        before = read_json(about)
+        if isinstance(before, dict) and before.get("run") == key:
+            return
+        if not overwrite:
+            raise RunError(f"{out} holds masks of another run. Give another --out, or --overwrite to replace them.")
+        for leftover in (*out.glob(".*.npy*"), *out.glob(".*.counts.json")):
+            leftover.unlink(missing_ok=True)
+    elif out.is_dir() and any(out.iterdir()) and not overwrite:
+        there = listed(sorted(one.name for one in out.iterdir())[:3])
+        raise RunError(f"{out} holds other files already ({there}). Give another --out, or --overwrite.")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{out} could not be made: {error.strerror or error}. Choose another folder.") from error
+    write_json(about, {"format": "equipoise masks", "version": 1, "run": key})

@@ -1,0 +1,239 @@
+"""Masks from images to a judged run: trained, killed, watched, decided, predicted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from equipoise._checks import ArgumentError, DataError, RunError
+from equipoise.evidence import MetricTable
+from equipoise.recipe import Recipe, read_recipe
+from equipoise.recipe import recipe_from as make
+from equipoise.report import diagnose, write_report
+from equipoise.report.mask_view import MaskView, pooled_folds
+from equipoise.runs import Run
+from equipoise.training import Silent, train
+
+pytest.importorskip("monai", reason="MONAI is not installed")
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # the cache of places lies beside the runs
+
+
+def write_discs(folder: Path, images: int = 14, side: int = 32, *, contrast: int = 60) -> Path:
+    """Bright discs on noise, a quarter of the pixels; returns the table of pairs."""
+    random = np.random.default_rng(0)
+    folder.mkdir(exist_ok=True, parents=True)
+    grid = np.indices((side, side))
+    lines = ["image,mask,patient"]
+    for number in range(images):
+        centre = random.uniform(0.3 * side, 0.7 * side, 2)
+        mask = ((grid - centre[:, None, None]) ** 2).sum(0) < (0.29 * side) ** 2
+        np.save(folder / f"i{number}.npy", (random.normal(90, 12, (side, side)) + contrast * mask).astype(np.uint8))
+        np.save(folder / f"m{number}.npy", mask.astype(np.uint8))
+        lines.append(f"i{number}.npy,m{number}.npy,p{number // 2}")
+    (folder / "pairs.csv").write_text("\n".join(lines) + "\n")
+    return folder / "pairs.csv"
+
+
+def recipe_of(table: Path, **sections: dict[str, Any]) -> Recipe:
+    values: dict[str, Any] = {
+        "name": "discs",
+        "data": {"table": str(table), "masks": "mask", "groups": "patient", "classes": ["ground", "disc"]},
+        "masks": {"patch_size": [16, 16], "patches": 32, "overlap": 0.25},
+        "model": {"name": "unet", "width": 4, "stages": 3},
+        "loss": {"terms": "cross_entropy + dice"},
+        "images": {"augment": "none"},
+        "training": {
+            "monitor": "dice", "epochs": 3, "batch_size": 8, "learning_rate": 0.01, "weight_decay": 1e-5,
+            "average": 0.0, "patience": None,
+        },
+    }  # fmt: skip
+    for name, section in sections.items():
+        values[name] = {**values.get(name, {}), **section}
+    return make(values)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("discs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        table = write_discs(folder / "data", images=20)
+        run = train(recipe_of(table, split={"fractions": [0.6, 0.2, 0.2]}), out=folder / "run")
+        write_report(run)
+    return run
+
+
+def test_a_run_of_masks_is_judged_beside_trivial_answers_with_intervals_by_patient(finished: Run) -> None:
+    view = MaskView.read(finished)
+    rule = view.metrics["rule"]
+    row = rule.row("dice", "disc")
+    assert row.value > max(view.metrics["full"].value("dice", "disc"), 0.6)
+    assert row.low < row.value < row.high
+    assert rule.clustered
+    assert view.metrics["empty"].value("dice", "disc") == 0.0
+    assert {"hd95", "nsd", "iou", "image_dice"} <= {one.metric for one in rule.rows}
+    assert finished.scores_roles() == ["test", "validation"]
+    summary = finished.file("summary.md").read_text()
+    assert "overlays" in summary
+    assert "empty masks" in summary
+    assert finished.file("figures/overlays.png").stat().st_size > 1000
+
+
+def test_every_validation_tells_shares_bands_and_an_unchanged_hash_of_the_weights(finished: Run) -> None:
+    epochs = MaskView.read(finished).epochs
+    assert [event["epoch"] for event in epochs] == [1, 2, 3]
+    assert len({event["weights_hash"] for event in epochs}) == 1
+    last = epochs[-1]
+    assert "disc" in last["verdict"]
+    assert last["band"][1][0] < last["true_share"][1] < last["band"][1][1]
+    assert np.array(last["image_shares"]).shape == np.array(last["image_true_shares"]).shape
+    assert diagnose(finished).masks
+
+
+def test_cut_after_any_step_it_ends_with_the_same_bytes(finished: Run, tmp_path: Path) -> None:
+    class Cut(Silent):
+        def move(self, epoch: float, note: str) -> None:
+            if epoch > 1.4:
+                raise KeyboardInterrupt
+
+    recipe = read_recipe(finished.file("recipe.yaml"), ["training.checkpoint_seconds=0"])
+    for place in range(3):
+        watch = Cut() if place == 0 else Silent()
+        try:
+            run = train(recipe, out=tmp_path / "cut", resume=place > 0, watch=watch)
+        except KeyboardInterrupt:
+            continue
+    for name in ("model.safetensors", "metrics.json", "decision.json", "events.jsonl", "scores/test.parquet"):
+        assert (run.path / name).read_bytes() == (finished.path / name).read_bytes(), name
+
+
+def test_overlapping_classes_of_which_one_is_in_few_images(tmp_path: Path) -> None:
+    table = write_discs(tmp_path / "data", images=16)
+    lines = table.read_text().splitlines()
+    rows = ["image,patient,mask_disc,mask_spot"]
+    for number, line in enumerate(lines[1:]):
+        image, mask = line.split(",")[:2]
+        spot = ""
+        if number % 4 == 0:
+            layer = np.zeros((32, 32), np.uint8)
+            layer[4:9, 4:9] = 255
+            pixels = np.load(table.parent / image)
+            pixels[4:9, 4:9] = 250
+            np.save(table.parent / image, pixels)
+            np.save(table.parent / f"s{number}.npy", layer)
+            spot = f"s{number}.npy"
+        rows.append(f"{image},q{number},{mask},{spot}")
+    table.write_text("\n".join(rows) + "\n")
+    data = {"masks": ["mask_disc", "mask_spot"], "classes": None}
+    run = train(recipe_of(table, data=data, loss={"terms": "bce + dice"}), out=tmp_path / "run")
+    rule = MaskView.read(run).metrics["rule"]
+    assert rule.classes == ("disc", "spot")
+    plan = run.read_record("plan")
+    assert plan["classes"] == ["disc", "spot", "(anywhere)"]
+    assert rule.value("predicted_share", "spot") > 0
+    folder = tmp_path / "masks"
+    from equipoise.training.mask_predict import predict_masks
+
+    found = predict_masks(run, table.parent / "i0.npy", out=folder)
+    assert sorted(file.name for file in found[0].files) == ["i0_disc.npy", "i0_spot.npy"]
+    assert set(np.unique(np.load(folder / "i0_disc.npy"))) <= {0, 255}
+
+
+def test_folds_are_judged_together(tmp_path: Path) -> None:
+    table = write_discs(tmp_path / "data", images=8)
+    runs = [
+        train(recipe_of(table, split={"folds": 2, "fold": fold, "fractions": [0.5, 0.5, 0.0]}, training={"epochs": 1}),
+              out=tmp_path / f"fold-{fold}")
+        for fold in range(2)
+    ]  # fmt: skip
+    pooled = pooled_folds(runs)
+    assert pooled["rule"].cases == 8
+    parts = [MetricTable.from_dict(run.read_record("metrics")["rule"]).row("dice", "disc").support for run in runs]
+    assert pooled["rule"].row("dice", "disc").support == sum(parts)
+
+
+def test_masks_come_back_as_their_images_are_and_a_cut_prediction_goes_on(finished: Run, tmp_path: Path) -> None:
+    nibabel, tifffile = pytest.importorskip("nibabel"), pytest.importorskip("tifffile")
+    from equipoise.training.mask_predict import predict_masks
+
+    images = tmp_path / "images"
+    images.mkdir()
+    pixels = np.load(Path(str(finished.path.parent)) / "data" / "i0.npy")
+    geo = [(33550, "d", 3, (2.0, 2.0, 0.0), True), (33922, "d", 6, (0.0, 0.0, 0.0, 500.0, 900.0, 0.0), True)]
+    tifffile.imwrite(images / "a.tif", pixels, extratags=geo, resolution=(300, 300), resolutionunit=2)
+    affine = np.diag([0.5, 0.7, 1.0, 1.0])
+    nibabel.save(nibabel.Nifti1Image(pixels[..., None].repeat(3, 2).transpose(2, 0, 1), affine), images / "b.nii.gz")
+    np.save(images / "c.npy", np.stack([pixels] * 6))
+
+    class Cut(Silent):
+        def move(self, epoch: float, note: str) -> None:
+            if epoch >= 2:
+                raise KeyboardInterrupt
+
+    whole = predict_masks(finished, images, out=tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        predict_masks(finished, images, out=tmp_path / "cut", watch=Cut())
+    predict_masks(finished, images, out=tmp_path / "cut")
+    for one in whole:
+        for file in one.files:
+            assert file.read_bytes() == (tmp_path / "cut" / file.name).read_bytes(), file.name
+    with tifffile.TiffFile(tmp_path / "whole" / "a.tif") as file:
+        tags = file.pages[0].tags
+        assert tags[33550].value == (2.0, 2.0, 0.0)
+        assert tags[33922].value[3:5] == (500.0, 900.0)
+        assert tags[282].value[0] / tags[282].value[1] == 300
+        assert set(np.unique(file.asarray())) == {0, 255}
+    back = nibabel.load(tmp_path / "whole" / "b.nii.gz")
+    np.testing.assert_allclose(back.affine, affine)
+    assert back.shape == (3, 32, 32)
+    slices = np.load(tmp_path / "whole" / "c.npy")
+    assert slices.shape == (6, 32, 32)
+    assert (slices == slices[0]).all()
+    with pytest.raises(RunError, match="other files already"):
+        predict_masks(finished, images, out=images)
+
+
+def test_a_volume_in_three_dimensions(tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    data = tmp_path / "data"
+    for name in ("images", "masks"):
+        (data / name).mkdir(parents=True)
+    grid = np.indices((20, 24, 24))
+    for number in range(5):
+        mask = ((grid - random.uniform(8, 14, 3)[:, None, None, None]) ** 2).sum(0) < 49
+        np.save(data / "images" / f"{number}.npy", (random.normal(0, 0.4, mask.shape) + 2 * mask).astype(np.float32))
+        np.save(data / "masks" / f"{number}.npy", mask.astype(np.uint8))
+    folders = {"table": None, "images": str(data / "images"), "masks": [str(data / "masks")], "groups": None}
+    masks = {"patch_size": [16, 16, 16], "patches": 24}
+    run = train(
+        recipe_of(tmp_path / "none", data=folders, masks=masks, split={"fractions": [0.6, 0.2, 0.2]},
+                  training={"batch_size": 2, "epochs": 2}),
+        out=tmp_path / "run",
+    )  # fmt: skip
+    view = MaskView.read(run)
+    assert view.metrics["rule"].value("dice", "disc") > view.metrics["full"].value("dice", "disc")
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    ({"bands": {"disk": (0.1, 0.5)}}, 'names "disk"'), ({"patch_size": (4, 4)}, "halves a patch"),
+])  # fmt: skip
+def test_keys_that_do_not_fit_the_masks_are_named(change: dict[str, Any], said: str, tmp_path: Path) -> None:
+    table = write_discs(tmp_path / "data", images=8)
+    with pytest.raises(ArgumentError, match=said):
+        train(recipe_of(table, masks=change), out=tmp_path / "run")
+
+
+def test_masks_without_any_foreground_are_refused(tmp_path: Path) -> None:
+    table = write_discs(tmp_path / "data", images=8)
+    with pytest.raises(DataError, match="Every mask is empty"):
+        train(recipe_of(table, data={"foreground": "> 7"}), out=tmp_path / "run")
+    np.save(table.parent / "m3.npy", np.zeros((30, 32), np.uint8))
+    with pytest.raises(DataError, match=r"m3\.npy has the shape"):
+        train(recipe_of(table), out=tmp_path / "run")
