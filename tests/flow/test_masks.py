@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from equipoise._checks import ArgumentError, DataError, RunError
 from equipoise.evidence import MetricTable
+from equipoise.evidence.finding import findings_of
 from equipoise.recipe import Recipe, read_recipe
 from equipoise.recipe import recipe_from as make
 from equipoise.report import diagnose, write_report
@@ -112,6 +114,38 @@ def test_cut_after_any_step_it_ends_with_the_same_bytes(finished: Run, tmp_path:
             continue
     for name in ("model.safetensors", "metrics.json", "decision.json", "events.jsonl", "scores/test.parquet"):
         assert (run.path / name).read_bytes() == (finished.path / name).read_bytes(), name
+
+
+@pytest.mark.parametrize(("weights", "kinds"), [
+    ({"ground": 12.0, "disc": 0.7}, ("mask_empty", "mask_share")),
+    ({"ground": 0.2, "disc": 10.0}, ("mask_full", "mask_share")),
+])  # fmt: skip
+def test_a_planted_collapse_is_named_within_two_validations_and_its_remedy_repairs_it(
+    weights: dict[str, float], kinds: tuple[str, ...], tmp_path: Path
+) -> None:
+    table = write_discs(tmp_path / "data", contrast=5)
+    loss = {"terms": "cross_entropy + focal + 0.01 dice"}
+    said: list[str] = []
+
+    class Listening(Silent):
+        def say(self, sentence: str) -> None:
+            said.append(sentence)
+
+    masks = {"patches": 160}
+    broken = recipe_of(table, loss=loss, balance={"weights": {"values": weights}}, training={"epochs": 2}, masks=masks)
+    run = train(broken, out=tmp_path / "broken", watch=Listening())
+    assert any("what the loss sees" in sentence for sentence in said)  # said before the first step as well
+    found = [one for one in findings_of(MaskView.read(run).epochs) if one.kind in kinds]
+    assert [one.class_name for one in found] == ["disc"]
+    assert found[0].epoch is not None
+    assert found[0].epoch <= 2
+    assert "balance.weights" in found[0].remedy
+    overrides = [f"{key}={json.dumps(value)}" for key, value in found[0].settings.items()]
+    repaired = read_recipe(run.file("recipe.yaml"), overrides)
+    again = train(repaired, out=tmp_path / "repaired")
+    last = MaskView.read(again).epochs[-1]
+    assert last["band"][1][0] <= last["predicted_share"][1] <= last["band"][1][1]
+    assert not [one for one in diagnose(again).found if one.last.kind.startswith("mask_")]
 
 
 def test_overlapping_classes_of_which_one_is_in_few_images(tmp_path: Path) -> None:

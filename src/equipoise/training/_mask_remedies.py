@@ -72,10 +72,11 @@ def _other_weights(recipe: Recipe, case: MaskCase) -> Remedy:
             settings[f"balance.weights.{key}"] = None
     if weights.multiplier == 1.0:
         del settings["balance.weights.multiplier"]
+    instead = "Leave the weights out" if scheme == "none" else "Take them from the counts"
     where = "set by hand" if weights.values is not None else f"of the scheme {weights.scheme}"
     return _said(
         f"The class weights {where} make {case.name} {_percent(case.weighted)} of what the loss sees, where it is "
-        f"{_percent(case.actual)} of the pixels. {'Leave the weights out' if scheme == 'none' else 'Take them from the counts'}",
+        f"{_percent(case.actual)} of the pixels. {instead}",
         settings,
     )
 
