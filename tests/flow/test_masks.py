@@ -264,6 +264,14 @@ def test_keys_that_do_not_fit_the_masks_are_named(change: dict[str, Any], said: 
         train(recipe_of(table, masks=change), out=tmp_path / "run")
 
 
+def test_weights_of_other_masks_are_refused(tmp_path: Path) -> None:
+    table = write_discs(tmp_path / "data", images=8)
+    counts = {"source": "masks", "fingerprint": "0", "counts": {"ground": 10, "disc": 5}}
+    weights = {"values": {"ground": 0.3, "disc": 0.7}, "counts_from": counts}
+    with pytest.raises(DataError, match="were made from other masks"):
+        train(recipe_of(table, balance={"weights": weights}), out=tmp_path / "run")
+
+
 def test_masks_without_any_foreground_are_refused(tmp_path: Path) -> None:
     table = write_discs(tmp_path / "data", images=8)
     with pytest.raises(DataError, match="Every mask is empty"):

@@ -94,7 +94,7 @@ def counts_of(census: MaskCensus) -> dict[str, Any]:
     }
 
 
-def check_counts(stored: Mapping[str, Any], census: MaskCensus) -> None:
+def check_counts(stored: Mapping[str, Any], census: MaskCensus | Census) -> None:
     """Raise when weights were made from other masks than these: the counts differ.
 
     Files that were only copied or touched have another fingerprint and the same counts, and pass.

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _BLAMED = 0.7  # log-odds, about a factor of two: weights that push so far in the direction seen are the cause to try
 _COMMON = 0.2  # of the pixels: classes so common need no weights to be found
 _PLANNED = 0.67
+_GENTLER = {"inverse": "sqrt", "balanced": "sqrt", "sqrt": "fourth_root", "fourth_root": "none"}  # the next one
 _WHOLE_MASK = ("dice", "generalised_dice", "tversky", "cldice")
 
 
@@ -65,7 +66,9 @@ def mask_remedy(kind: str, recipe: Recipe, case: MaskCase) -> Remedy:
 def _other_weights(recipe: Recipe, case: MaskCase) -> Remedy:
     weights = recipe.balance.weights
     # Without weights a share is what the pixels say; a class that is rare is then found late, if at all.
-    scheme = "none" if case.actual >= _COMMON or (weights.values is None and weights.scheme == "sqrt") else "sqrt"
+    by_hand = weights.values is not None or weights.multiplier != 1.0
+    rarer = "sqrt" if by_hand else _GENTLER.get(weights.scheme, "sqrt")
+    scheme = "none" if case.actual >= _COMMON else rarer
     settings: dict[str, Any] = {"balance.weights.scheme": scheme, "balance.weights.multiplier": 1.0}
     for key in ("values", "power", "beta", "smoothing", "offset", "floor", "cap"):
         if getattr(weights, key) is not None:

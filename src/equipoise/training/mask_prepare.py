@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from equipoise._arrays import ClassFloats
 from equipoise._checks import ArgumentError, DataError, listed, nearest
-from equipoise.balance import ClassWeights, Ledger, Preflight, class_weights, preflight
+from equipoise.balance import ClassWeights, Ledger, Preflight, check_counts, class_weights, preflight
 from equipoise.data import (
     LocationIndex,
     MaskPairs,
@@ -232,6 +232,7 @@ def prepare_masks(recipe: Recipe) -> MaskPrepared:
     index = index_locations(pairs, cache=CACHE, seed=0)
     census = pixel_census(pairs, index, np.arange(len(pairs)))
     _require_foreground(pairs, census)
+    _check_counts(recipe, originals, census)
     split = make_split(recipe, presence_labels(pairs, index))
     _check_bands(recipe, pairs)
     train, validation, test = (np.flatnonzero(split.roles == role) for role in ("train", "validation", "test"))
@@ -332,6 +333,16 @@ def presence_labels(pairs: MaskPairs, index: LocationIndex) -> Labels:
         groups=None if pairs.groups is None else np.array(pairs.groups, dtype=object),
         source="the images",
     )
+
+
+def _check_counts(recipe: Recipe, originals: MaskPairs, census: Census) -> None:
+    """Raise where the weights of the recipe were made from other masks than these."""
+    stored = recipe.balance.weights.counts_from
+    if stored is None:
+        return
+    if recipe.masks.resize is not None:  # the counts are of the masks as their files are
+        census = pixel_census(originals, index_locations(originals, cache=CACHE, seed=0), np.arange(len(originals)))
+    check_counts(stored.model_dump(), census)
 
 
 def _check_bands(recipe: Recipe, pairs: MaskPairs) -> None:
