@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -279,3 +282,65 @@ def test_masks_without_any_foreground_are_refused(tmp_path: Path) -> None:
     np.save(table.parent / "m3.npy", np.zeros((30, 32), np.uint8))
     with pytest.raises(DataError, match=r"m3\.npy has the shape"):
         train(recipe_of(table), out=tmp_path / "run")
+
+
+_LARGE = """
+import resource, sys
+from pathlib import Path
+import numpy as np, torch, monai.networks.nets.dynunet, monai.metrics, numba, polars, scipy.ndimage
+torch.set_num_threads(1)
+from equipoise.recipe import read_recipe
+from equipoise.training import train
+from equipoise.training.mask_predict import predict_masks
+from equipoise.models import make_mask_model
+model = make_mask_model("unet", channels=1, n_outputs=2, patch_size=(320, 320), width=2, stages=3)
+for _ in range(2):
+    model(torch.zeros(4, 1, 320, 320)).sum().backward()
+from equipoise.metrics.mask_scores import MaskScorer
+scorer = MaskScorer(("a", "b"), exclusive=True, role="test")
+scorer.add("a", np.zeros((8, 8), np.uint8), np.full((2, 8, 8), 0.5, np.float32))
+pages = int(open("/proc/self/statm").read().split()[0])
+limit = pages * resource.getpagesize() + int(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+try:
+    np.ones(int(sys.argv[2]) + 2**24, np.uint8)
+except MemoryError:
+    print("limited")
+run = train(read_recipe(sys.argv[1]), out="run")
+predict_masks(run, "data/i0.npy", out="masks")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit of memory is Linux's")
+def test_training_and_prediction_of_a_volume_larger_than_the_memory_allowed(tmp_path: Path) -> None:
+    room = 400 * 2**20  # the volume has 469 MiB
+    data = tmp_path / "data"
+    data.mkdir()
+    lines = ["id,role"]
+    rows = ["id,image,mask"]
+    random = np.random.default_rng(0)
+    for number, depth in enumerate((150, 2, 2)):
+        shape = (depth, 640, 640)
+        image = np.lib.format.open_memmap(data / f"i{number}.npy", "w+", np.float64, shape)
+        mask = np.lib.format.open_memmap(data / f"m{number}.npy", "w+", np.uint8, shape)
+        image[:, 100:300, 100:300] = 2.0
+        image[0] += random.normal(0, 0.1, (640, 640))
+        mask[:, 100:300, 100:300] = 1
+        lines.append(f"{number},{('train', 'validation', 'test')[number]}")
+        rows.append(f"{number},i{number}.npy,m{number}.npy")
+    (data / "split.csv").write_text("\n".join(lines) + "\n")
+    (data / "pairs.csv").write_text("\n".join(rows) + "\n")
+    recipe = recipe_of(
+        data / "pairs.csv", data={"ids": "id", "groups": "none"}, split={"file": str(data / "split.csv")},
+        masks={"patch_size": [320, 320], "patches": 4, "overlap": 0.0, "least_component": "none"},
+        training={"epochs": 1, "batch_size": 2}, model={"width": 2, "stages": 3}, images={"gallery": False},
+    )  # fmt: skip
+    (tmp_path / "recipe.yaml").write_text(recipe.to_yaml())
+    done = subprocess.run(
+        [sys.executable, "-c", _LARGE, "recipe.yaml", str(room)], cwd=tmp_path, capture_output=True, text=True,
+        check=False, env={**os.environ, "_RJEM_MALLOC_CONF": "background_thread:false", "MALLOC_ARENA_MAX": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "limited" in done.stdout
+    written = np.load(tmp_path / "masks" / "i0.npy", mmap_mode="r")
+    assert written.shape == (150, 640, 640)
