@@ -3,7 +3,7 @@
     python benchmarks/verdict.py [repetitions]
 
 Prints how often a family of arms that are truly equal has one that is called "helps" or "hurts" (at most 5 % is
-promised), how often an arm that truly helps is found beside the power that its own variance promises, and how often an
+promised), how often an arm that truly helps is found beside the power that its own variance states, and how often an
 arm whose gain comes only from its threshold is called "helps" over the free fix (never, up to that error).
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from equipoise.balance import ClassWeights, Ledger
 from equipoise.decision import fit_by_parts, raw_rule
-from equipoise.evidence import ArmScores, Verdicts, judge_arms
+from equipoise.evidence import ArmScores, Comparison, Verdicts, judge_arms
 from equipoise.scores import Scores
 
 PREVALENCE = np.array([0.05, 0.12, 0.3])
@@ -88,19 +88,39 @@ def equal_arms(repetitions: int, seeds: int) -> tuple[int, Counter[str]]:
     return wrong, said
 
 
-def helping_arm(repetitions: int, gain: float, seeds: int) -> tuple[int, float]:
-    """Return how often an arm that helps is found, and the power that its variance over the repetitions promises."""
-    found, differences = 0, []
+def helping_arm(repetitions: int, gain: float, seeds: int) -> tuple[int, float, float]:
+    """Return how often an arm that helps is found, the power stated for its true difference, and that difference."""
+    drawn = []
     for number in range(repetitions):
         arms = simulate(np.random.default_rng((77, number)), {"plain": 0.0, "better": gain}, seeds=seeds)
         arms = {name: ArmScores(arm.scores, arm.fixed, arm.fixed) for name, arm in arms.items()}
-        one = judged(arms, seed=number).of_arm("better")
-        found += one.verdict == "helps"
-        differences.append(one.against_free_fix.difference)
-    from statistics import NormalDist
+        drawn.append(judged(arms, seed=number).of_arm("better"))
+    truth = float(np.mean([one.against_free_fix.difference for one in drawn]))
+    found = sum(one.verdict == "helps" for one in drawn)
+    return found, float(np.mean([stated_power(one.against_free_fix, truth) for one in drawn])), truth
 
-    ratio = float(np.mean(differences) / np.std(differences))
-    return found, 1 - NormalDist().cdf(1.96 - ratio)
+
+def stated_power(found: Comparison, difference: float) -> float:
+    """Return the power that the interval of a comparison states for a difference of that size."""
+    half = (found.high - found.low) / 2
+    from scipy.special import stdtr, stdtrit
+
+    degrees = degrees_of(found, half)
+    return float(stdtr(degrees, stdtrit(degrees, 0.975) * (difference / half - 1)))
+
+
+def degrees_of(found: Comparison, half: float) -> float:
+    """Return the degrees of freedom that p and interval of a comparison go together with."""
+    from scipy.optimize import brentq
+    from scipy.special import stdtr, stdtrit
+
+    def gap(log_degrees: float) -> float:
+        degrees = float(np.exp(log_degrees))
+        error = half / stdtrit(degrees, 0.975)
+        return float(2 * stdtr(degrees, -abs(found.difference) / error)) - found.p
+
+    ends = np.log(1.0), np.log(1e6)
+    return float(np.exp(brentq(gap, *ends))) if gap(ends[0]) * gap(ends[1]) < 0 else 1e6
 
 
 def threshold_only(repetitions: int, seeds: int) -> Counter[str]:
@@ -125,8 +145,8 @@ def main() -> None:
     print(f"4 equal arms, 3 seeds: {wrong} of {repetitions} families with helps or hurts; {dict(said)}", flush=True)
     fewer = max(repetitions // 2, 1)
     for gain in (0.2, 0.4):
-        found, power = helping_arm(fewer, gain, 3)
-        print(f"separation +{gain}: found {found} of {fewer}; power by its variance {power:.0%}", flush=True)
+        found, power, truth = helping_arm(fewer, gain, 3)
+        print(f"macro-F1 {truth:+.3f}: found {found} of {fewer}; stated power {power:.0%}", flush=True)
     for line, count in threshold_only(fewer, 3).items():
         print(f"threshold only: {line}: {count} of {fewer}")
     print(f"{time.perf_counter() - start:.0f} s")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 import math
@@ -13,9 +14,9 @@ import pytest
 from equipoise._checks import ArgumentError, DataError
 from equipoise.decision import fixed_rule
 from equipoise.evidence import ArmScores, Verdicts, compare, compare_arms, judge_arms
-from equipoise.evidence._drawn import Spread
+from equipoise.evidence._drawn import Drawn, Spread, spread
 from equipoise.evidence._verdict_words import class_words, signed
-from equipoise.evidence.judge import needed_for, stratum_of
+from equipoise.evidence.judge import needed_for, power_of, stratum_of
 from equipoise.scores import Scores
 
 CLASSES = ("Hernia", "Mass", "Nodule", "Effusion")
@@ -58,6 +59,14 @@ def found(arms):
     return judge_arms(arms, metric="macro_f1", margin=0.03, replicates=200)
 
 
+def assert_same(one, other, but=()):
+    """The same but for the order in which numbers were added up."""
+    for name, value in dataclasses.asdict(one).items():
+        if name not in but:
+            expected = getattr(other, name)
+            assert value == (pytest.approx(expected, rel=1e-9, abs=1e-15) if isinstance(value, float) else expected)
+
+
 def test_differences_are_those_of_compare_arms(arms, found):
     tables = {name: list(one.scores.values()) for name, one in arms.items()}
     for side, key in (("raw", "against_plain"), ("fixed", "against_free_fix")):
@@ -65,11 +74,11 @@ def test_differences_are_those_of_compare_arms(arms, found):
         expected = compare_arms(tables, "plain", "macro_f1", rules=rules, margin=0.03, replicates=200)
         for one in expected:
             mine = getattr(found.of_arm(one.names[0]), key)
-            assert (mine.difference, mine.low, mine.high, mine.p) == (one.difference, one.low, one.high, one.p)
-            assert mine.classes == one.classes
-            assert mine.equivalence_p == one.equivalence_p
+            assert_same(mine.overall, one.overall, but=("adjusted_p",) if key == "against_plain" else ())
+            for each, other in zip(mine.classes, one.classes, strict=True):
+                assert_same(each, other)
+            assert mine.equivalence_p == pytest.approx(one.equivalence_p, rel=1e-9)
             if key == "against_free_fix":
-                assert mine.adjusted_p == one.adjusted_p
                 assert mine.arms == 3
     free = compare(tables["plain"], tables["plain"], "macro_f1", rule_a=rules["plain"],
                    rule_b=list(arms["plain"].raw.values()), replicates=200)  # fmt: skip
@@ -214,13 +223,30 @@ def test_bad_arguments(arms):
 
 
 def test_what_would_tell_follows_from_the_variance():
-    found = needed_for("helps", 0.1, 1.96, Spread(0.002, 0.004, 4.0), positives=100, seeds=5)
-    times = (1.96 + 0.8416) ** 2
-    assert found.positives is None  # seeds alone vary by more than that
-    assert found.seeds is None
-    more = needed_for("helps", 0.3, 1.96, Spread(0.002, 0.009, 4.0), positives=100, seeds=2)
-    assert more.positives is None or times * (0.002 * 100 / more.positives + 0.009) <= 0.09 + 1e-9
-    assert more.seeds is None or times * (0.002 + 0.009 * 2 / more.seeds) <= 0.09 + 1e-9
+    found = Spread(0.004, 0.001, 0.0005, 60.0, 3)
+    far = needed_for("helps", 0.02, 0.95, found, positives=100)
+    assert far.positives is None  # seeds alone vary by more than that
+    assert power_of(0.02, 0.95, *found.expected(1e9, 3)) < 0.8
+    near = needed_for("helps", 0.15, 0.95, found, positives=100)
+    for times, count in ((near.positives / 100, 3), (1.0, near.seeds)):
+        assert power_of(0.15, 0.95, *found.expected(times, count)) >= 0.8
+    assert power_of(0.15, 0.95, *found.expected(1.0, near.seeds - 1)) < 0.8
+    assert power_of(0.15, 0.95, *found.expected((near.positives - 2) / 100, 3)) < 0.8
+    assert needed_for("helps", 0.15, 0.99, found, positives=100).seeds > near.seeds
+
+
+def test_what_seeds_do_on_the_rows_drawn_is_counted_once():
+    """With noise of each seed on each row, and nothing else, the variance is that of the mean over seeds."""
+    variances = []
+    for repetition in range(200):
+        random = np.random.default_rng(repetition)
+        rows = random.normal(size=(200, 3))
+        counts = random.multinomial(200, np.full(200, 1 / 200), size=100)
+        drawn = Drawn(rows.mean(axis=0)[:, None], (counts @ rows / 200)[:, :, None])
+        found = spread(drawn, 0, np.array([200]))
+        variances.append(found.variance)
+        assert found.degrees >= 2
+    assert 1 < 600 * np.mean(variances) < 1.6  # counted twice it would be 2
 
 
 def test_truly_equal_arms_are_hardly_ever_told_apart():

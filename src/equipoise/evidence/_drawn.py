@@ -192,26 +192,54 @@ def _column(figures: Figures, metric: str, judged: Judged, class_metric: str | N
 
 @dataclasses.dataclass(frozen=True)
 class Spread:
-    """What the mean of a figure over seeds varies by. NaN where there is too little to resample.
+    """What the mean of a figure over seeds varies by, in parts. NaN where there is too little to resample.
 
     Args:
-        rows: variance by the cases that happened to be there.
-        seeds: variance by the seeds that happened to be trained, of their mean; 0 with one seed.
-        degrees: of freedom of the sum.
+        rows: variance by the cases that happened to be there, which all seeds share.
+        both: of what a seed does on the cases that happened to be there, of one seed.
+        seeds: of what a seed does on all cases, of one seed; 0 with one seed, of which nothing can be known.
+        row_degrees: of freedom of what the bootstrap says.
+        count: number of seeds.
     """
 
     rows: float
+    both: float
     seeds: float
-    degrees: float
+    row_degrees: float
+    count: int
 
     @property
     def variance(self) -> float:
-        """Of both together."""
-        return self.rows + self.seeds
+        """Of the mean over the seeds."""
+        return self.expected()[0]
+
+    @property
+    def degrees(self) -> float:
+        """Of freedom of that variance."""
+        return self.expected()[1]
+
+    def expected(self, cases: float = 1.0, count: int | None = None) -> tuple[float, float]:
+        """Return variance and degrees of freedom with so many times the cases, and so many seeds.
+
+        The variance is V + W with V = (rows + both / S) / cases from the bootstrap and W = seeds / S. What differs
+        between seeds, D = (both / cases + seeds) / S, was measured on S values only, so that the degrees of freedom are
+        (V + W)^2 / (V^2 / row_degrees + D^2 / (S - 1)), as Satterthwaite has them, and at least S - 1.
+        """
+        seeds = self.count if count is None else count
+        from_rows, from_seeds = (self.rows + self.both / seeds) / cases, self.seeds / seeds
+        variance, degrees = from_rows + from_seeds, self.row_degrees * cases
+        if seeds == 1:
+            return variance, degrees
+        apart = (self.both / cases + self.seeds) / seeds
+        below = from_rows**2 / degrees + apart**2 / (seeds - 1)
+        return variance, max(variance**2 / below, seeds - 1.0) if below > 0 else degrees
 
 
 def spread(drawn: Drawn, place: int, resting: NDArray[np.int64], parts: NDArray[Any] | None = None) -> Spread:
-    """Return the variance of the mean over seeds of one column, and its degrees of freedom.
+    """Return what the mean over seeds of one column varies by.
+
+    The bootstrap of the mean over seeds has in it what a seed does on the cases that were drawn; so have the values by
+    seed. That part is known from the bootstrap of single seeds, and is counted once.
 
     Args:
         drawn: figures, or differences.
@@ -219,23 +247,23 @@ def spread(drawn: Drawn, place: int, resting: NDArray[np.int64], parts: NDArray[
         resting: on how many cases it rests: one number, or one a class of `parts`.
         parts: columns (a mask or numbers) that it is a mean over, where it is one.
     """
-    moved = drawn.replicates[:, :, place].mean(axis=1)
+    each_seed = drawn.replicates[:, :, place]
+    moved, count = each_seed.mean(axis=1), drawn.replicates.shape[1]
     if np.isnan(moved).mean() > 0.5 or resting.max(initial=0) < 2:
-        return Spread(math.nan, math.nan, math.nan)
-    variance, degrees = float(variance_of(moved)), float(max(resting.max(initial=2) - 1, 1))
+        return Spread(math.nan, math.nan, math.nan, math.nan, count)
+    inflation, degrees = float(small_sample(resting).max()), float(max(resting.max(initial=2) - 1, 1))
     if parts is not None:
         each = np.nan_to_num(variance_of(drawn.replicates[:, :, parts].mean(axis=1)))
         total = float(each.sum())
-        variance *= float((each * small_sample(resting)).sum()) / total if total > 0 else 1.0
+        inflation = float((each * small_sample(resting)).sum()) / total if total > 0 else 1.0
         degrees = pooled_degrees(each, resting)
-    else:
-        variance *= float(small_sample(resting).max())
-    by_seed = drawn.values[:, place]
-    if len(by_seed) == 1:
-        return Spread(variance, 0.0, degrees)
-    apart = float(by_seed.var(ddof=1)) / len(by_seed)
-    below = variance**2 / degrees + apart**2 / (len(by_seed) - 1)
-    return Spread(variance, apart, (variance + apart) ** 2 / below if below > 0 else degrees)
+    whole = float(variance_of(moved)) * inflation
+    if count == 1:
+        return Spread(whole, 0.0, 0.0, degrees, 1)
+    single = float(np.nanmean(variance_of(each_seed))) * inflation
+    both = min(max((single - whole) * count / (count - 1), 0.0), whole * count)
+    seeds = max(float(drawn.values[:, place].var(ddof=1)) - both, 0.0)
+    return Spread(whole - both / count, both, seeds, degrees, count)
 
 
 def column_difference(

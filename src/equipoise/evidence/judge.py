@@ -18,7 +18,7 @@ from equipoise.evidence._ends import general_ends
 from equipoise.evidence.compare import POWER, compare_drawn, holm
 from equipoise.evidence.comparison import Comparison, Difference
 from equipoise.evidence.evaluate import Rule
-from equipoise.evidence.intervals import check_level, normal_quantile
+from equipoise.evidence.intervals import check_level, student_quantile
 from equipoise.evidence.pairing import paired
 from equipoise.evidence.resampling import Resampling
 from equipoise.evidence.verdict import (
@@ -41,6 +41,7 @@ from equipoise.metrics.figures import AVERAGES, LOWER_IS_BETTER
 from equipoise.scores import Scores
 
 BOUNDS = (0.02, 0.10)  # prevalence below which a class is rare, and from which on it is common
+_MOST_TIMES, _MOST_SEEDS = 1024.0, 100  # more cases or seeds than these are no advice
 _BY_PREDICTIONS = "f1"  # what classes are judged by where the metric says nothing of one
 
 
@@ -291,7 +292,7 @@ class _Judging:
             equivalence_p=tested.differs_p,
             verdict=tested.word,
             sentence="",
-            needed=self._needed(sides) if tested.word == CANNOT_TELL else None,
+            needed=self._needed(sides, against) if tested.word == CANNOT_TELL else None,
             strata=self._strata(sides, classes),
             classes=classes,
             notes=tuple(words.seed_notes(arm.name, arm.seeds, self.plain.name, self.plain.seeds)),
@@ -356,7 +357,7 @@ class _Judging:
         same = bool(np.array_equal(self.plain.raw.values, self.plain.fixed.values, equal_nan=True))
         return FreeFixVerdict(raw, fixed, found, word, words.free_fix_sentence(found, fixed, same=same))
 
-    def _needed(self, sides: tuple[Drawn, Drawn]) -> Needed | None:
+    def _needed(self, sides: tuple[Drawn, Drawn], against: str) -> Needed | None:
         """Return what would tell, the cheapest of what the difference promises to show."""
         difference = sides[0].minus(sides[1])
         found = spread(difference, 0, *self._whole(evaluable_in(*sides)))
@@ -364,44 +365,67 @@ class _Judging:
         if math.isnan(found.variance) or math.isnan(value):
             return None
         gain = -value if self.rests.bare in LOWER_IS_BETTER else value
-        aims = [(HELPS if gain > 0 else HURTS, abs(gain), normal_quantile(self.level))]
+        alpha = (1 - self.level) / (len(self.arms) + (against == PLAIN))  # what Holm asks of the clearest of them
+        aims = [(HELPS if gain > 0 else HURTS, abs(gain), 1 - alpha)]
         if self.margin is not None:
-            aims.append((NO_WORSE, self.margin + gain, normal_quantile(2 * self.level - 1)))
+            aims.append((NO_WORSE, self.margin + gain, 1 - 2 * alpha))
         plans = [
-            needed_for(shows, distance, quantile, found, positives=positives, seeds=len(difference.values))
-            for shows, distance, quantile in aims if distance > 0
+            needed_for(shows, distance, level, found, positives=positives) for shows, distance, level in aims
+            if distance > 0
         ]  # fmt: skip
         able = [one for one in plans if one.positives is not None or one.seeds is not None]
         return min(able, key=lambda one: (one.positives or math.inf, one.seeds or math.inf), default=None)
 
 
-def needed_for(shows: str, distance: float, quantile: float, found: Spread, *, positives: int, seeds: int) -> Needed:
-    """Return how many positives, or how many seeds, would show a difference.
+def power_of(distance: float, level: float, variance: float, degrees: float) -> float:
+    """Return how likely a difference is told from what is to be refuted: P(t > t_level - distance / sqrt(variance)).
 
-    With V and W the variances by rows and by seeds now, and k = (z_level + z_power)^2, a difference d is seen four
-    times in five where k (V n / n' + W S / S') = d^2, for n' positives and S' seeds instead of n and S.
+    Args:
+        distance: between the two, at least 0.
+        level: two-sided coverage that goes with the test.
+        variance: of the difference that will be measured.
+        degrees: of freedom of Student's t.
+
+    Example:
+        >>> round(power_of(2.8016, 0.95, 1.0, 1e9), 3)
+        0.8
+    """
+    from scipy.special import stdtr
+
+    if variance <= 0:
+        return 1.0 if distance > 0 else 0.0
+    return float(stdtr(degrees, distance / math.sqrt(variance) - student_quantile(level, degrees)))
+
+
+def needed_for(shows: str, distance: float, level: float, found: Spread, *, positives: int) -> Needed:
+    """Return how many positives, or how many seeds, would show a difference four times in five.
 
     Args:
         shows: what would be shown.
-        distance: d, from what is to be refuted, above 0.
-        quantile: z_level.
-        found: V and W.
-        positives: n.
-        seeds: S; with one nothing is known of W.
+        distance: from what is to be refuted, above 0.
+        level: two-sided coverage that goes with the test.
+        found: what the difference varies by now.
+        positives: known positives now; the variance by cases falls as their number grows.
 
     Example:
-        >>> needed_for("helps", 0.1, 1.96, Spread(0.01, 0.0, 9.0), positives=100, seeds=1).positives
+        >>> needed_for("helps", 0.1, 0.95, Spread(0.01, 0.0, 0.0, 1e6, 1), positives=100).positives
         785
     """
-    times = (quantile + normal_quantile(2 * POWER - 1)) ** 2
-    left_rows, left_seeds = distance**2 - times * found.seeds, distance**2 - times * found.rows
-    by_rows = math.ceil(positives * times * found.rows / left_rows) if left_rows > 0 else None
-    by_seeds = math.ceil(seeds * times * found.seeds / left_seeds) if left_seeds > 0 and seeds > 1 else None
-    return Needed(
-        by_rows if by_rows is not None and by_rows > positives else None,
-        by_seeds if by_seeds is not None and by_seeds > seeds else None,
-        shows,
-    )
+
+    def enough(times: float, count: int) -> bool:
+        return power_of(distance, level, *found.expected(times, count)) >= POWER
+
+    by_rows = by_seeds = None
+    low, high = 1.0, 2.0
+    while not enough(high, found.count) and high < _MOST_TIMES:
+        low, high = high, 2 * high
+    if enough(high, found.count):
+        while positives * (high - low) > 0.5:
+            low, high = (low, (low + high) / 2) if enough((low + high) / 2, found.count) else ((low + high) / 2, high)
+        by_rows = max(math.ceil(positives * low), positives + 1)
+    if found.count > 1:
+        by_seeds = next((count for count in range(found.count + 1, _MOST_SEEDS + 1) if enough(1.0, count)), None)
+    return Needed(by_rows, by_seeds, shows)
 
 
 def stratum_of(prevalence: float, bounds: tuple[float, float] = BOUNDS) -> str:

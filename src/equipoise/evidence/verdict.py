@@ -83,7 +83,9 @@ class Stratum:
 
 @dataclasses.dataclass(frozen=True)
 class Needed:
-    """What would tell with a power of 0.8, if the difference is what it seems; None where no number of them would.
+    """What would tell four times in five, if the difference is what it seems; None where no number of them would.
+
+    Of Student's t, at the error that Holm's method asks of the clearest of the arms.
 
     Args:
         positives: known positives of all classes, with as many seeds as now.
