@@ -223,7 +223,7 @@ def test_bad_arguments(arms):
 
 
 def test_what_would_tell_follows_from_the_variance():
-    found = Spread(0.004, 0.001, 0.0005, 60.0, 3)
+    found = Spread(0.002, 0.001, 0.003, 60.0, 3)
     far = needed_for("helps", 0.02, 0.95, found, positives=100)
     assert far.positives is None  # seeds alone vary by more than that
     assert power_of(0.02, 0.95, *found.expected(1e9, 3)) < 0.8

@@ -33,6 +33,7 @@ COMMANDS = {
     "ledger": "Show every correction that a run was trained under, and the way back.",
     "report": "Write one HTML file that explains a run or an ablation, to open, print and send.",
     "track": "Send a run to MLflow or TensorBoard: what was not sent yet, once.",
+    "log": "Write EXPERIMENTS.md: every run and ablation, from their folders.",
     "predict": "Apply a finished run to a new table.",
     "models": "Show what models of images cost: parameters, operations, memory, time on one thread.",
     "recipes": "List the recipes that come with Equipoise, or print one.",

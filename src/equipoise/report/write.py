@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from equipoise._files import write_text
 from equipoise.recipe import read_recipe
 from equipoise.report import plots
+from equipoise.report._markdown import cell, metric_lines
 from equipoise.report._panels import epochs_of
 from equipoise.report._style import write_figure
-from equipoise.report._words import figure_cell, metric_name, one_in, percent, rule_cells, rule_names
+from equipoise.report._words import one_in, percent
 from equipoise.report.class_plots import plot_class_learning, plot_classes
 from equipoise.report.curve_plots import plot_precision_recall, plot_roc
 from equipoise.report.diagnosis import diagnose_events
@@ -25,7 +26,6 @@ from equipoise.report.view import RunView
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from equipoise.evidence import MetricTable
     from equipoise.runs import Run
 
 
@@ -79,12 +79,12 @@ def _pictures(run: Run) -> dict[str, Figure]:
 
 def markdown(view: RunView, figures: list[str]) -> str:
     """Return the report as Markdown: the paragraph, the tables, the figures and what to do next."""
-    parts = [f"# {_cell(headline(view))}", _cell(summarise(view)), "![Overview](figures/run.png)", _census_lines(view)]
+    parts = [f"# {cell(headline(view))}", cell(summarise(view)), "![Overview](figures/run.png)", _census_lines(view)]
     if "rule" in view.metrics:
-        parts += [_metric_lines(view), *view.metrics["rule"].notes]
+        parts += [metric_lines(view.metrics, exclusive=view.exclusive), *view.metrics["rule"].notes]
     if view.ledger is not None:
         said = [*view.ledger.sentences(), *view.ledger.warnings()]
-        parts += ["## Corrections", "\n".join(f"- {_cell(sentence)}" for sentence in said)] if said else []
+        parts += ["## Corrections", "\n".join(f"- {cell(sentence)}" for sentence in said)] if said else []
     parts += _finding_lines(view)
     parts.append("\n".join(f"![{name}](figures/{name}.png)" for name in figures if name != "run"))
     steps = "\n".join(f"- {purpose}: `{command}`" for purpose, command in next_steps(view))
@@ -97,8 +97,8 @@ def _finding_lines(view: RunView) -> list[str]:
     found = diagnose_events(view.events)
     if not found.epochs and not found.judged:
         return []
-    lines = [f"- {one.severity}: {_cell(one.last.text)} Seen: {_cell(one.where())}." for one in found.found]
-    return ["## What the guard found", _cell(found.headline()), *(["\n".join(lines)] if lines else [])]
+    lines = [f"- {one.severity}: {cell(one.last.text)} Seen: {cell(one.where())}." for one in found.found]
+    return ["## What the guard found", cell(found.headline()), *(["\n".join(lines)] if lines else [])]
 
 
 def _census_lines(view: RunView) -> str:
@@ -108,43 +108,5 @@ def _census_lines(view: RunView) -> str:
         share = float(census.prevalence[index])
         said = ("-", "nothing known") if math.isnan(share) else (percent(share), one_in(share))
         counts = (int(census.positives[index]), int(census.unknowns[index]))
-        lines.append(f"| {_cell(name)} | {counts[0]:,} | {said[0]} | {said[1]} | {counts[1]:,} |")
+        lines.append(f"| {cell(name)} | {counts[0]:,} | {said[0]} | {said[1]} | {counts[1]:,} |")
     return "\n".join(lines)
-
-
-_PER_CLASS = ("auc", "ap", "precision", "recall", "f1", "balanced_accuracy")
-
-
-def _metric_lines(view: RunView) -> str:
-    table, columns = view.metrics["rule"], list(view.metrics)
-    heads = rule_names(view.metrics, exclusive=view.exclusive)
-    lines = ["## Test metrics", "", f"{table.headline()} All figures are in metrics.json.", ""]
-    lines += [f"| | {' | '.join(heads.get(name, name) for name in columns)} |", f"|---|{'---:|' * len(columns)}"]
-    for row in table.overall() or table.of_class(table.classes[0]):
-        cells = rule_cells(view.metrics, row.name, row.class_name)
-        lines.append(f"| {metric_name(row.name)} | {' | '.join(map(_figure, cells))} |")
-    return "\n".join([*lines, "", *_class_lines(table)])
-
-
-def _class_lines(table: MetricTable) -> list[str]:
-    """One line per class under the fitted rule."""
-    there = [metric for metric in _PER_CLASS if any(row.metric == metric for row in table.of_class(table.classes[0]))]
-    lines = [f"| class | positives | {' | '.join(map(metric_name, there))} |", f"|---|---:|{'---:|' * len(there)}"]
-    for name in table.classes:
-        rows = [table.row(metric, name) for metric in there]
-        lines.append(
-            f"| {_cell(name)} | {rows[0].support:,} | {' | '.join(_figure(figure_cell(row)) for row in rows)} |"
-        )
-    return lines
-
-
-def _figure(text: str) -> str:
-    return text if text[:1].isdigit() or text[:2] in ("-", "-0") else _cell(text)
-
-
-def _cell(text: str) -> str:
-    """Text from data inside Markdown: no cell, line or tag of its own."""
-    flat = " ".join(text.split())
-    for sign in ("\\", "|", "<", ">", "*", "_", "`", "["):
-        flat = flat.replace(sign, "\\" + sign)
-    return flat
