@@ -176,7 +176,7 @@ def _require_reference(path: Path, about: Mapping[str, Any], arms: Mapping[str, 
         lacking = reference if reference not in there else "any other arm"
         raise RunError(
             f"{path} has no finished cell of {lacking}, so nothing can be compared. "
-            f"Go on with: equipoise ablate {shlex.quote(str(path / 'matrix.yaml'))} --out {shlex.quote(str(path))}"
+            f"Go on with: equipoise ablate {shlex.quote(str(path))}"
         )
 
 
