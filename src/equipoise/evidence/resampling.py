@@ -9,6 +9,7 @@ precision need, for a batch of replicates at once. Everything else is linear in 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -30,6 +31,7 @@ _BATCH_REPLICATES = 64  # replicates looked at together
 _BATCH_ENTRIES = 4_000_000  # counts, or cumulative sums of one class, held at once
 _CHUNK_ENTRIES = 8_000_000  # entries (rows x classes) prepared at once
 SCANNED_ENTRIES = 1_000_000  # beyond, rankings are resampled to first order
+_KEPT_ENTRIES = 16_000_000  # counts that are kept for the next arm
 _TILE_FEATURES, _TILE_CLUSTERS = 128, 32
 _THREADS = 2  # NumPy and SciPy let go of the interpreter while they count
 
@@ -64,6 +66,22 @@ def draw_counts(clusters: int, resampling: Resampling) -> Iterator[Counts]:
         clusters: how many there are.
         resampling: number of replicates and seed; the counts follow from them, not from the batches.
     """
+    if clusters * resampling.replicates <= _KEPT_ENTRIES:
+        yield from _kept_counts(clusters, resampling)
+    else:
+        yield from _drawn_counts(clusters, resampling)
+
+
+@functools.lru_cache(maxsize=2)
+def _kept_counts(clusters: int, resampling: Resampling) -> tuple[Counts, ...]:
+    """The counts of a small table: many arms that are compared are drawn by the same ones."""
+    kept = tuple(_drawn_counts(clusters, resampling))
+    for counts in kept:
+        counts.flags.writeable = False
+    return kept
+
+
+def _drawn_counts(clusters: int, resampling: Resampling) -> Iterator[Counts]:
     random = np.random.default_rng(resampling.seed)
     batch = int(np.clip(_BATCH_ENTRIES // clusters, 1, _BATCH_REPLICATES))
     for start in range(0, resampling.replicates, batch):
