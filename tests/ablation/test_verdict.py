@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from ablation.ablations import CLASSES, finished
 from equipoise._checks import ArgumentError, RunError
 from equipoise._files import read_json
 from equipoise.ablation.folder import append_status
 from equipoise.ablation.verdict import opened_sentence, read_openings, read_verdict, write_verdict
+from equipoise.cli import app
 from equipoise.decision import fit_by_parts, read_rule
 from equipoise.evidence import Verdicts, compare
 from equipoise.recipe import read_recipe
@@ -183,3 +185,30 @@ def test_folds_are_pooled_by_id(tmp_path: Path) -> None:
     shutil.rmtree(folder / "cells/full/seed-0-fold-1")
     with pytest.raises(RunError, match="no finished cell of any other arm"):
         write_verdict(folder, **QUICK)
+
+
+def test_the_command_prints_a_table_sentences_and_json(ablation: Path) -> None:
+    def run(*arguments: object) -> str:
+        result = CliRunner().invoke(app, ["verdict", str(ablation), "--replicates", "100", *map(str, arguments)])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result.output
+
+    shown = run()
+    for part in (
+        "over free fix",
+        "over plain",
+        "full",
+        "macro-F1",
+        "The free fix",
+        "verdict.json",
+        "rare",
+        "positives",
+    ):
+        assert part in shown, part
+    stored = json.loads(run("--json", "--against", "plain", "--margin", "0.5"))
+    assert stored == read_json(ablation / "verdict.json")
+    assert (stored["against"], stored["margin"], stored["arms"][0]["verdict"]) == ("plain", 0.5, "no worse")
+    with pytest.raises(ArgumentError, match="free-fix or plain"):
+        run("--against", "free")
+    assert "opened once" in run("--test")

@@ -11,11 +11,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from ablation.ablations import finished, write_table
 from equipoise._checks import RunError
 from equipoise.ablation.folder import append_status
 from equipoise.ablation.verdict import write_verdict
+from equipoise.cli import app
 from equipoise.recipe import make_recipe
 from equipoise.report._markdown import cell, fenced, line
 from equipoise.report.log import log_text, write_log
@@ -183,6 +185,13 @@ def test_text_stays_text(text: str) -> None:
     assert not re.match(r"(#|-|\+|=|>|\d+[.)]|<|\[)", shown)
     assert "<" not in cell(text)
     assert fenced("```\n`````").startswith("``````\n")
+
+
+def test_the_command(runs: Path, tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["log", str(runs), "--out", str(tmp_path / "LOG.md")])
+    assert result.exit_code == 0
+    assert "LOG.md" in result.output
+    assert (tmp_path / "LOG.md").read_text() == log_text(runs, beside=tmp_path)
 
 
 def test_an_empty_folder_has_an_empty_log(tmp_path: Path) -> None:
