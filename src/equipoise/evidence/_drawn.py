@@ -197,7 +197,7 @@ class Spread:
     Args:
         rows: variance by the cases that happened to be there, which all seeds share.
         both: of what a seed does on the cases that happened to be there, of one seed.
-        seeds: of what a seed does on all cases, of one seed; 0 with one seed, of which nothing can be known.
+        seeds: between seeds on these cases, of one seed; 0 with one seed, of which nothing can be known.
         row_degrees: of freedom of what the bootstrap says.
         count: number of seeds.
     """
@@ -221,25 +221,25 @@ class Spread:
     def expected(self, cases: float = 1.0, count: int | None = None) -> tuple[float, float]:
         """Return variance and degrees of freedom with so many times the cases, and so many seeds.
 
-        The variance is V + W with V = (rows + both / S) / cases from the bootstrap and W = seeds / S. What differs
-        between seeds, D = (both / cases + seeds) / S, was measured on S values only, so that the degrees of freedom are
-        (V + W)^2 / (V^2 / row_degrees + D^2 / (S - 1)), as Satterthwaite has them, and at least S - 1.
+        The variance is V + W with V = (rows + both / S) / cases from the bootstrap and W = seeds / S, measured on S values
+        only, so that the degrees of freedom are (V + W)^2 / (V^2 / row_degrees + W^2 / (S - 1)) (Satterthwaite). What a
+        seed does on the cases at hand is in both: the sum is on the safe side. Taking it out of W leaves a variance whose
+        degrees of freedom are so few that less is found, not more.
         """
         seeds = self.count if count is None else count
         from_rows, from_seeds = (self.rows + self.both / seeds) / cases, self.seeds / seeds
         variance, degrees = from_rows + from_seeds, self.row_degrees * cases
         if seeds == 1:
             return variance, degrees
-        apart = (self.both / cases + self.seeds) / seeds
-        below = from_rows**2 / degrees + apart**2 / (seeds - 1)
-        return variance, max(variance**2 / below, seeds - 1.0) if below > 0 else degrees
+        below = from_rows**2 / degrees + from_seeds**2 / (seeds - 1)
+        return variance, variance**2 / below if below > 0 else degrees
 
 
 def spread(drawn: Drawn, place: int, resting: NDArray[np.int64], parts: NDArray[Any] | None = None) -> Spread:
     """Return what the mean over seeds of one column varies by.
 
-    The bootstrap of the mean over seeds has in it what a seed does on the cases that were drawn; so have the values by
-    seed. That part is known from the bootstrap of single seeds, and is counted once.
+    The bootstrap of the mean over seeds has in it what a seed does on the cases that were drawn; how much is known from
+    the bootstrap of single seeds, and says what more seeds would change.
 
     Args:
         drawn: figures, or differences.
@@ -262,7 +262,7 @@ def spread(drawn: Drawn, place: int, resting: NDArray[np.int64], parts: NDArray[
         return Spread(whole, 0.0, 0.0, degrees, 1)
     single = float(np.nanmean(variance_of(each_seed))) * inflation
     both = min(max((single - whole) * count / (count - 1), 0.0), whole * count)
-    seeds = max(float(drawn.values[:, place].var(ddof=1)) - both, 0.0)
+    seeds = float(drawn.values[:, place].var(ddof=1))
     return Spread(whole - both / count, both, seeds, degrees, count)
 
 

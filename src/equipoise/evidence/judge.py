@@ -422,7 +422,7 @@ def needed_for(shows: str, distance: float, level: float, found: Spread, *, posi
     if enough(high, found.count):
         while positives * (high - low) > 0.5:
             low, high = (low, (low + high) / 2) if enough((low + high) / 2, found.count) else ((low + high) / 2, high)
-        by_rows = max(math.ceil(positives * low), positives + 1)
+        by_rows = max(math.ceil(positives * high), positives + 1)
     if found.count > 1:
         by_seeds = next((count for count in range(found.count + 1, _MOST_SEEDS + 1) if enough(1.0, count)), None)
     return Needed(by_rows, by_seeds, shows)
