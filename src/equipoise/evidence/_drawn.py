@@ -221,10 +221,10 @@ class Spread:
     def expected(self, cases: float = 1.0, count: int | None = None) -> tuple[float, float]:
         """Return variance and degrees of freedom with so many times the cases, and so many seeds.
 
-        The variance is V + W with V = (rows + both / S) / cases from the bootstrap and W = seeds / S, measured on S values
-        only: the degrees of freedom are (V + W)^2 / (V^2 / row_degrees + W^2 / (S - 1)) (Satterthwaite). What a seed does
-        on the cases at hand is in both parts: the sum is on the safe side. Taking it out of W leaves a variance of so few
-        degrees of freedom that less is found, not more.
+        The variance is V + W with V = (rows + both / S) / cases from the bootstrap and W = seeds / S, measured on S
+        values only: the degrees of freedom are (V + W)^2 / (V^2 / row_degrees + W^2 / (S - 1)) (Satterthwaite). What a
+        seed does on the cases at hand is in both parts: the sum is on the safe side. Taking it out of W leaves a
+        variance of so few degrees of freedom that less is found, not more.
         """
         seeds = self.count if count is None else count
         from_rows, from_seeds = (self.rows + self.both / seeds) / cases, self.seeds / seeds
