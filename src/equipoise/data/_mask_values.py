@@ -36,6 +36,15 @@ def loaded() -> bool:
 
 
 @dataclass
+class _Tables:
+    """What one thread at a time adds words of pixels to."""
+
+    few: NDArray[np.uint32] = field(default_factory=lambda: kernels().empty_few())
+    many: NDArray[np.uint32] | None = None
+    words: int = 0
+
+
+@dataclass
 class ValueCounts:
     """How often each value occurs. Any thread may add.
 
@@ -61,7 +70,7 @@ class ValueCounts:
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
-        self._tables: list[tuple[NDArray[np.uint32], int]] = []  # with how many words are in each
+        self._tables: list[_Tables] = []
         self._kind = np.dtype(np.uint8)
         self._known: NDArray[Any] | None = None
         self._many = False
@@ -83,7 +92,7 @@ class ValueCounts:
     def total(self) -> Counter[float]:
         """Return value -> pixels, after the last block."""
         while self._tables:
-            self._empty(self._tables.pop()[0])
+            self._empty(self._tables.pop())
         return self.values
 
     def _add_small(self, pixels: NDArray[Any]) -> None:
@@ -112,15 +121,15 @@ class ValueCounts:
     @staticmethod
     def _other_of_two(pixels: NDArray[np.uint8], known: NDArray[np.uint8]) -> int | None:
         """Return how many pixels have the second of two values; None if any has a third."""
-        whole = len(pixels) // 8 * 8
-        difference = int(known[0]) ^ int(known[1])
-        shift = np.uint64((difference & -difference).bit_length() - 1)
-        others, wrong = 0, 0
-        if whole:
-            found = kernels().count_other(pixels[:whole].view(np.uint64), known[0], np.uint8(difference), shift)
-            others, wrong = map(int, found)
+        lanes = kernels().LANES
+        whole = len(pixels) // lanes * lanes
+        sums = np.empty((2, lanes), np.uint8)
+        first, second = map(int, kernels().count_two(pixels[:whole], known[0], known[1], sums[0], sums[1]))
         rest = pixels[whole:]
-        return None if wrong or not np.isin(rest, known).all() else others + int(np.count_nonzero(rest == known[1]))
+        if len(rest):
+            first += int(np.count_nonzero(rest == known[0]))
+            second += int(np.count_nonzero(rest == known[1]))
+        return second if first + second == len(pixels) else None
 
     def _as_read(self, values: NDArray[np.uint8]) -> list[float]:
         kept: list[float] = values.view(self._kind).tolist()
@@ -129,25 +138,32 @@ class ValueCounts:
     def _add_words(self, unsigned: NDArray[Any]) -> None:
         whole = len(unsigned) * unsigned.itemsize // 8 * 8 // unsigned.itemsize
         try:
-            table, words = self._tables.pop()
+            tables = self._tables.pop()
         except IndexError:
-            table, words = kernels().empty_tables(), 0
-        if whole:
-            kernels().add_words(unsigned[:whole].view(np.uint64), table)
+            tables = _Tables()
+        words = unsigned[:whole].view(np.uint64)
+        added = kernels().add_few(words, tables.few) if whole and unsigned.itemsize == 1 else 0
+        if added < len(words):
+            if tables.many is None:
+                tables.many = kernels().empty_tables()
+            kernels().add_words(words[added:], tables.many)
         if whole < len(unsigned):
             self._keep(np.bincount(unsigned[whole:]), self._kind)
-        words += whole
-        if words > _FULL:
-            self._empty(table)
-            table[:], words = 0, 0
-        self._tables.append((table, words))
+        tables.words += len(words)
+        if tables.words > _FULL:
+            self._empty(tables)
+            tables = _Tables()
+        self._tables.append(tables)
 
-    def _empty(self, table: NDArray[np.uint32]) -> None:
-        counts = kernels().word_counts(table)
-        if self._kind.itemsize == 1:  # a cell is two neighbours
-            pairs = counts.reshape(256, 256)
-            counts = pairs.sum(axis=0) + pairs.sum(axis=1)
-        self._keep(counts, self._kind)
+    def _empty(self, tables: _Tables) -> None:
+        few = tables.few.sum(axis=0, dtype=np.int64).reshape(kernels().FEW, kernels().FEW)
+        self._keep(few.sum(axis=0) + few.sum(axis=1), np.dtype(self._kind if self._kind.itemsize == 1 else np.uint8))
+        if tables.many is not None:
+            counts = kernels().word_counts(tables.many)
+            if self._kind.itemsize == 1:  # a cell is two neighbours
+                pairs = counts.reshape(256, 256)
+                counts = pairs.sum(axis=0) + pairs.sum(axis=1)
+            self._keep(counts, self._kind)
 
     def _keep(self, counts: NDArray[np.int64], dtype: np.dtype[Any]) -> None:
         met = np.flatnonzero(counts)
