@@ -48,7 +48,7 @@ def _head(arm: ArmVerdict, found: Comparison, margin: float | None) -> str:
     words, name = _metric(found), arm.name
     if math.isnan(found.difference):
         return f"Nobody can tell what {name} does: {words} is not evaluable"
-    change = f"{signed(found.difference)}{interval(found.low, found.high)}"
+    change = f"{found.difference:+.3f}{interval(found.low, found.high)}"
     over = f"{found.arms} comparisons" if found.arms > 1 else ""
     told = f"p {p_text(found.adjusted_p)}" + (f" over {over}" if over else "")
     if arm.verdict == HELPS:
@@ -152,7 +152,7 @@ def free_fix_sentence(found: Comparison, fixed: Estimate, *, same: bool) -> str:
         return f"The free fix cannot be judged: {words} is not evaluable."
     if same:
         return f"No threshold enters {words}: {name} has {value} with the free fix and without."
-    change = f"{signed(found.difference)}{interval(found.low, found.high)}"
+    change = f"{found.difference:+.3f}{interval(found.low, found.high)}"
     over = f" over {found.arms} comparisons" if found.arms > 1 else ""
     shown = {"better": "it helps", "worse": "it hurts", "equivalent": f"equivalent within {found.margin}"}
     said = shown.get(found.verdict, "that may be chance")
@@ -190,7 +190,7 @@ def notes(left_out: Sequence[str], reference: str, scores: Scores, *, one_seed: 
 
 
 def signed(value: float) -> str:
-    """Return a difference with its sign: two digits, or three where two would hide it.
+    """Return a difference with its sign: two digits, or three below 0.1.
 
     Example:
         >>> signed(0.1614), signed(-0.0031), signed(float("nan"))
@@ -198,7 +198,7 @@ def signed(value: float) -> str:
     """
     if math.isnan(value):
         return "not evaluable"
-    return f"{value:+.2f}" if abs(value) >= 0.0995 or round(abs(value), 2) == round(abs(value), 3) else f"{value:+.3f}"
+    return f"{value:+.2f}" if abs(value) >= 0.0995 else f"{value:+.3f}"
 
 
 def interval(low: float, high: float, *, sign: bool = True) -> str:
