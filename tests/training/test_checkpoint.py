@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 import equipoise.training.checkpoint as module
 from equipoise._checks import RunError
 from equipoise.training import read_checkpoint, write_checkpoint
-from equipoise.training.member import resume_position
+from equipoise.training.kept import resume_position
 
 
 @given(st.floats(allow_nan=False), st.floats(width=32))

@@ -18,6 +18,7 @@ from equipoise.cli._masks import (
     are_masks,
     count_given,
     refuse_idle,
+    refuse_labels,
 )
 from equipoise.cli._options import (
     ClassesOption,
@@ -77,8 +78,8 @@ def census(
     check_free(figure, overwrite, source=table, flag="--figure", others={"--out": out})
     if are_masks(table, masks):
         check_free(out, overwrite, source=table if table.is_file() else None)
-        refuse_idle(
-            "masks", labels=labels, separator=separator, ids=ids, groups=groups, task=task, uncertain=uncertain,
+        refuse_labels(
+            table, labels=labels, separator=separator, ids=ids, groups=groups, task=task, uncertain=uncertain,
             positive=positive, classes=classes,
         )  # fmt: skip
         counted = count_given(

@@ -18,6 +18,7 @@ from equipoise.cli._masks import (
     are_masks,
     count_given,
     refuse_idle,
+    refuse_labels,
 )
 from equipoise.cli._options import (
     ClassesOption,
@@ -114,7 +115,7 @@ def weights(  # every flag is an argument
         "foreground": foreground, "values": values, "ignore": ignore, "sample": sample, "workers": workers,
     }  # fmt: skip
     if are_masks(table, masks) or _is_mask_census(table):
-        refuse_idle("masks", **{name: found for name, found in told.items() if found != "unknown"}, kind=kind)
+        refuse_labels(table, **{name: found for name, found in told.items() if found != "unknown"}, kind=kind)
         counted = _counted_masks(table, masks, pixels, seed)
         _weigh_masks(counted, scheme, count, _policy(background), settings, into, out, json)
         return

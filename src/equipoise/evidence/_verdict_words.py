@@ -190,7 +190,7 @@ def notes(left_out: Sequence[str], reference: str, scores: Scores, *, one_seed: 
 
 
 def signed(value: float) -> str:
-    """Return a difference with its sign: two digits, or three below 0.1.
+    """Return a difference with its sign: two digits, or three where two would hide it.
 
     Example:
         >>> signed(0.1614), signed(-0.0031), signed(float("nan"))
@@ -198,7 +198,7 @@ def signed(value: float) -> str:
     """
     if math.isnan(value):
         return "not evaluable"
-    return f"{value:+.2f}" if abs(value) >= 0.0995 else f"{value:+.3f}"
+    return f"{value:+.2f}" if abs(value) >= 0.0995 or round(abs(value), 2) == round(abs(value), 3) else f"{value:+.3f}"
 
 
 def interval(low: float, high: float, *, sign: bool = True) -> str:

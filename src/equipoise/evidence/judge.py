@@ -420,7 +420,7 @@ def needed_for(shows: str, distance: float, level: float, found: Spread, *, posi
     while not enough(high, found.count) and high < _MOST_TIMES:
         low, high = high, 2 * high
     if enough(high, found.count):
-        while positives * (high - low) > 0.5:
+        while positives * (high - low) > 0.001:
             low, high = (low, (low + high) / 2) if enough((low + high) / 2, found.count) else ((low + high) / 2, high)
         by_rows = max(math.ceil(positives * high), positives + 1)
     if found.count > 1:
