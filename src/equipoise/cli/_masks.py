@@ -58,9 +58,7 @@ def refuse_labels(path: Path, **flags: Any) -> None:
     """Raise `ArgumentError` for a flag of labels where masks were given, or a folder that was taken for a table."""
     idle = next((name for name, value in flags.items() if value not in (None, False)), None)
     if idle is not None and path.is_dir():
-        raise ArgumentError(
-            f"{path} is a directory. Give the table inside it. (`--{idle}` has no use for masks.)"
-        )
+        raise ArgumentError(f"{path} is a directory. Give the table inside it. (`--{idle}` has no use for masks.)")
     refuse_idle("masks", **flags)
 
 
