@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -225,3 +226,8 @@ def collapsed(kinds: list[str | None], areas: Areas, proof: Proof) -> str | None
 def rounded(value: Any) -> float:
     """Return a figure as it is stored in events: six decimals."""
     return round(float(value), 6)
+
+
+def rounded_each(values: Iterable[Any]) -> list[float]:
+    """Return figures as they are stored in events."""
+    return [rounded(value) for value in values]

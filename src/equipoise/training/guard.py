@@ -37,7 +37,16 @@ from equipoise.training._sentences import (
     stopped_finding,
     unlearning_finding,
 )
-from equipoise.training._standing import IN_TRAINING, Areas, collapsed, independent_cases, naive_rate, rounded, standing
+from equipoise.training._standing import (
+    IN_TRAINING,
+    Areas,
+    collapsed,
+    independent_cases,
+    naive_rate,
+    rounded,
+    rounded_each,
+    standing,
+)
 
 if TYPE_CHECKING:
     from equipoise.recipe import Recipe
@@ -90,14 +99,14 @@ class Look:
         seen = self.statistics
         return {
             "validation_loss": rounded(self.validation_loss),
-            "positive_rate": _rounded(self.positive_rate),
-            "positive_rate_at_half": _rounded(seen.rate_at_half),
-            "prevalence": _rounded(seen.prevalence),
-            "spread": _rounded(seen.spread),
-            "auc": _rounded(seen.auc),
-            "auc_low": _rounded(seen.auc_low),
-            "auc_high": _rounded(seen.auc_high),
-            "gradient_from_positives": _rounded(self.gradient),
+            "positive_rate": rounded_each(self.positive_rate),
+            "positive_rate_at_half": rounded_each(seen.rate_at_half),
+            "prevalence": rounded_each(seen.prevalence),
+            "spread": rounded_each(seen.spread),
+            "auc": rounded_each(seen.auc),
+            "auc_low": rounded_each(seen.auc_low),
+            "auc_high": rounded_each(seen.auc_high),
+            "gradient_from_positives": rounded_each(self.gradient),
             "findings": [finding.to_dict() for finding in self.findings],
         }
 
@@ -179,7 +188,7 @@ class Guard:
             positive_rate=positive_rate,
             gradient=np.full(len(rate), math.nan) if gradient is None else gradient,
             validation_loss=float(np.nanmean(losses)) if not np.isnan(losses).all() else math.nan,
-            findings=tuple(self._fresh(found)),
+            findings=tuple(untold(found, self._told)),
         )
         return self.latest
 
@@ -196,7 +205,7 @@ class Guard:
         share = still_rising(watched, higher_is_better=self._higher_is_better)
         if share is None:
             return []
-        return self._fresh([stopped_finding(self._recipe, self._member, epoch, watched, share)])
+        return untold([stopped_finding(self._recipe, self._member, epoch, watched, share)], self._told)
 
     # -- what one look adds ----------------------------------------------------------------------------------------
 
@@ -261,11 +270,6 @@ class Guard:
         fall = dataclasses.replace(fall, best_epoch=fall.best_epoch + self._first - 1)
         return [diverging_finding(self._recipe, self._member, epoch, fall)]
 
-    def _fresh(self, found: Sequence[Finding]) -> list[Finding]:
-        new = [finding for finding in found if finding.subject not in self._told]
-        self._told |= {finding.subject for finding in new}
-        return new
-
     # -- state -----------------------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
@@ -291,6 +295,13 @@ class Guard:
         self._best = {name: list(one) for name, one in state["best"].items()}
         self._lost, self._first = dict(state["lost"]), state["first"]
         self._course, self._collapse = [list(one) for one in state["course"]], list(state["collapse"])
+
+
+def untold(found: Sequence[Finding], told: set[tuple[str, str | None]]) -> list[Finding]:
+    """Return the findings whose subject was not told before, and add their subjects to `told`."""
+    fresh = [finding for finding in found if finding.subject not in told]
+    told |= {finding.subject for finding in fresh}
+    return fresh
 
 
 def _thresholds(scores: Scores, ranked: Sequence[RankedClass]) -> Floats:
@@ -334,7 +345,3 @@ def _sampling_error(recipe: Recipe, areas: Areas, losses: Floats) -> float:
     judged = halves[~np.isnan(halves)]
     error = float(np.sqrt(np.square(judged).sum()) / len(judged)) if len(judged) else math.inf
     return error if monitor.endswith("auc") else 2 * error
-
-
-def _rounded(values: Floats) -> list[float]:
-    return [rounded(value) for value in values]

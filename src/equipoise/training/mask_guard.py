@@ -15,8 +15,8 @@ from equipoise.evidence.finding import Finding
 from equipoise.training._course import fallen, still_rising
 from equipoise.training._mask_remedies import MaskCase, mask_remedy
 from equipoise.training._sentences import diverging_finding, stopped_finding
-from equipoise.training._standing import rounded
-from equipoise.training.guard import looks_in_a_row
+from equipoise.training._standing import rounded, rounded_each
+from equipoise.training.guard import looks_in_a_row, untold
 from equipoise.training.mask_tally import MaskTally
 
 if TYPE_CHECKING:
@@ -53,14 +53,14 @@ class MaskLook:
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists by class name order, for the event log."""
         return {
-            "true_share": _rounded(self.tally.true_share),
-            "predicted_share": _rounded(self.tally.predicted_share),
-            "band": [_rounded(band) for band in self.bands],
-            "image_shares": [_rounded(row) for row in self.tally.counts.predicted_share()],
-            "image_true_shares": [_rounded(row) for row in self.tally.counts.actual_share()],
+            "true_share": rounded_each(self.tally.true_share),
+            "predicted_share": rounded_each(self.tally.predicted_share),
+            "band": [rounded_each(band) for band in self.bands],
+            "image_shares": [rounded_each(row) for row in self.tally.counts.predicted_share()],
+            "image_true_shares": [rounded_each(row) for row in self.tally.counts.actual_share()],
             "missed_images": self.tally.missed.tolist(),
-            "dice": _rounded(self.dice),
-            "best_dice": _rounded(self.best_dice),
+            "dice": rounded_each(self.dice),
+            "best_dice": rounded_each(self.best_dice),
             "verdict": self.verdict,
             "findings": [finding.to_dict() for finding in self.findings],
         }
@@ -134,7 +134,9 @@ class MaskGuard:
             *self._judge_lost(tally, dice, epoch),
             *self._judge_course(monitored, training_loss, epoch),
         ]
-        self.latest = MaskLook(tally, dice, best_dice, self.bands, self._verdict(tally), tuple(self._fresh(found)))
+        self.latest = MaskLook(
+            tally, dice, best_dice, self.bands, self._verdict(tally), tuple(untold(found, self._told))
+        )
         return self.latest
 
     def conclude(self, tally: MaskTally, best_dice: Floats) -> list[Finding]:
@@ -158,7 +160,7 @@ class MaskGuard:
         """
         watched = [one[0] for one in self._course]
         share = still_rising(watched, higher_is_better=True) if ran_out else None
-        return [] if share is None else self._fresh([stopped_finding(self._recipe, 0, epoch, watched, share)])
+        return [] if share is None else untold([stopped_finding(self._recipe, 0, epoch, watched, share)], self._told)
 
     # -- what one look adds ----------------------------------------------------------------------------------------
 
@@ -226,7 +228,7 @@ class MaskGuard:
             evidence={
                 "true_share": rounded(actual),
                 "predicted_share": rounded(case.predicted),
-                "band": [rounded(end) for end in case.band],
+                "band": rounded_each(case.band),
                 "share_in_the_loss": rounded(case.weighted),
                 "images_with_it": int(tally.present[place]),
                 "missed_images": int(tally.missed[place]),
@@ -312,11 +314,6 @@ class MaskGuard:
             return ", ".join(names)
         return f"{len(names)} of {len(empty)} images"
 
-    def _fresh(self, found: Sequence[Finding]) -> list[Finding]:
-        fresh = [finding for finding in found if finding.subject not in self._told]
-        self._told |= {finding.subject for finding in fresh}
-        return fresh
-
     # -- state -----------------------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
@@ -364,10 +361,6 @@ def bands_of(
     for name, band in (given or {}).items():
         found[list(classes).index(name)] = band
     return found
-
-
-def _rounded(values: Floats) -> list[float]:
-    return [rounded(float(value)) for value in values]
 
 
 def _percent(share: float) -> str:
