@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
+import threading
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -12,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from equipoise._checks import ArgumentError
-from equipoise.data import batch_bounds, epoch_batches, epoch_order, stable_seed
+from equipoise.data import Batch, Rows, batch_bounds, epoch_batches, epoch_order, stable_seed
+from equipoise.data.rows import _loaded_ahead
 
 
 def test_order_depends_on_its_arguments_alone():
@@ -70,3 +73,71 @@ def test_what_cannot_be_batched():
         list(epoch_batches([torch.ones(3), torch.ones(4)], 2, seed=0, epoch=0))
     with pytest.raises(ArgumentError, match="at least one row"):
         batch_bounds(0, 3)
+
+
+@dataclass(frozen=True)
+class _Slow(Rows):
+    """One row that tells who loaded it, and waits until `together` have been begun."""
+
+    number: int
+    loaders: set[int]
+    barrier: threading.Barrier | None = None
+
+    loads_slowly = True
+
+    def __len__(self) -> int:
+        return 1
+
+    @property
+    def labels(self) -> torch.Tensor:
+        return torch.zeros(1)
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cpu")
+
+    def load(self) -> Batch:
+        if self.barrier is not None:
+            self.barrier.wait(timeout=20)
+        if self.number == 99:
+            raise ArgumentError("broken here")
+        self.loaders.add(threading.get_ident())
+        return Batch((torch.tensor([self.number]),), torch.zeros(1))
+
+    def take(self, index: torch.Tensor) -> Rows:
+        return self
+
+    part = weighed = to = in_epoch = take  # type: ignore[assignment]
+
+
+def test_batches_come_in_order_from_several_threads_that_load_at_the_same_time():
+    loaders: set[int] = set()
+    barrier = threading.Barrier(4)  # passed only when four load at once
+    parts = (_Slow(number, loaders, barrier) for number in range(40))
+    found = [int(batch.inputs[0]) for batch in _loaded_ahead(iter(parts), 4)]
+    assert found == list(range(40))
+    assert threading.get_ident() not in loaders
+    assert len(loaders) == 4
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_what_loading_raises_is_raised_at_its_place_and_closing_early_ends_the_threads(threads):
+    loaders: set[int] = set()
+    before = threading.active_count()
+    batches = _loaded_ahead((_Slow(number, loaders) for number in (0, 1, 2, 99, 4)), threads)
+    assert [int(next(batches).inputs[0]) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(ArgumentError, match="broken here"):
+        next(batches)
+    assert threading.active_count() == before
+    begun: list[int] = []
+
+    def endless():
+        for number in itertools.count():
+            begun.append(number)
+            yield _Slow(number % 90, loaders)
+
+    batches = _loaded_ahead(endless(), threads)
+    next(batches)
+    batches.close()
+    assert threading.active_count() == before
+    assert len(begun) <= 3 + threads  # no more is loaded ahead than that

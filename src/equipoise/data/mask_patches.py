@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -110,9 +111,14 @@ class MaskPatches:
                 )
         self._kept: OrderedDict[int, tuple[NDArray[Any], NDArray[np.uint8]]] = OrderedDict()
         self._memory, self._held = int(memory), 0
+        self._lock = threading.Lock()
 
-    def load(self, drawn: Drawn) -> MaskBatch:
-        """Return the patches of some draws, varied where there is an augmenter.
+    def load(self, drawn: Drawn, device: torch.device | str = "cpu") -> MaskBatch:
+        """Return the patches of some draws, varied where there is an augmenter. Several threads may call it.
+
+        Args:
+            drawn: which patches.
+            device: where they are varied and handed out.
 
         Raises:
             DataError: a file cannot be read, or an image has a pixel that is no finite number.
@@ -121,8 +127,8 @@ class MaskPatches:
             self.cut(int(image), self._start(int(image), int(target), drawn.epoch, int(number)))
             for image, target, number in zip(drawn.images, drawn.targets, drawn.numbers, strict=True)
         ]
-        images = torch.from_numpy(np.stack([image for image, _ in cut]))
-        masks = torch.from_numpy(np.stack([unknown_to_negative(mask) for _, mask in cut]))
+        images = torch.from_numpy(np.stack([image for image, _ in cut])).to(device, non_blocking=True)
+        masks = torch.from_numpy(unknown_to_negative(np.stack([mask for _, mask in cut]))).to(device, non_blocking=True)
         if self.augmenter is not None:
             images, masks = self.augmenter(images, masks, epoch=drawn.epoch, draws=drawn.numbers)
         labels = masks.long() if self.pairs.classes.exclusive else masks.float()
@@ -182,24 +188,29 @@ class MaskPatches:
         return tuple(start)
 
     def _read(self, image: int, region: tuple[slice, ...]) -> tuple[NDArray[Any], NDArray[np.uint8]]:
-        if image in self._kept:
-            self._kept.move_to_end(image)
-            pixels, mask = self._kept[image]
-        else:
-            # 8 bytes a pixel is more than most images take; those that could fill a quarter are read by the patch.
-            if 8 * int(np.prod(self.spaces[image])) > self._memory // 4:
-                return self.pairs.read_image(image, region), self.pairs.read_mask(image, region)
-            pixels, mask = self.pairs.read_image(image), self.pairs.read_mask(image)
-            self._keep(image, pixels, mask)
+        # 8 bytes a pixel is more than most images take; those that could fill a quarter are read by the patch.
+        if 8 * int(np.prod(self.spaces[image])) > self._memory // 4:
+            return self.pairs.read_image(image, region), self.pairs.read_mask(image, region)
+        with self._lock:
+            found = self._kept.get(image)
+            if found is not None:
+                self._kept.move_to_end(image)
+        if found is None:
+            found = self.pairs.read_image(image), self.pairs.read_mask(image)
+            self._keep(image, *found)
+        pixels, mask = found
         layers = (slice(None),) * (mask.ndim - len(region))
         return pixels[(slice(None), *region)], mask[layers + region]
 
     def _keep(self, image: int, pixels: NDArray[Any], mask: NDArray[np.uint8]) -> None:
-        self._kept[image] = (pixels, mask)
-        self._held += pixels.nbytes + mask.nbytes
-        while self._held > self._memory and len(self._kept) > 1:
-            _, dropped = self._kept.popitem(last=False)
-            self._held -= sum(one.nbytes for one in dropped)
+        with self._lock:
+            if image in self._kept:  # another thread was as fast
+                return
+            self._kept[image] = (pixels, mask)
+            self._held += pixels.nbytes + mask.nbytes
+            while self._held > self._memory and len(self._kept) > 1:
+                _, dropped = self._kept.popitem(last=False)
+                self._held -= sum(one.nbytes for one in dropped)
 
 
 def count_drawn(batch: MaskBatch, classes: int) -> NDArray[np.int64]:

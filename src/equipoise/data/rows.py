@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import abc
 import itertools
-import queue
-import threading
+import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import final
 
@@ -136,12 +137,14 @@ class TableRows(Rows):
 
 
 _AHEAD = 3  # batches that wait, loaded, for a model that is slower than the loading
+_THREADS = 4  # at most, that load for a GPU
 
 
 def load_each(parts: Iterable[Rows]) -> Iterator[Batch]:
-    """Yield each part loaded, in order; slow ones are loaded by a thread while the caller works on those before.
+    """Yield each part loaded, in order; slow ones are loaded by threads while the caller works on those before.
 
-    Closing the generator early ends the thread. What loading raises is raised here, at the part where it happened.
+    For a model on the CPU one thread loads, since more would take the processors from it; for one on a GPU up to four.
+    Closing the generator early ends the threads. What loading raises is raised here, at the part where it happened.
 
     >>> parts = [TableRows(torch.zeros(1, 1), torch.zeros(1, 0), torch.tensor([label])) for label in (0.0, 1.0)]
     >>> [batch.labels.item() for batch in load_each(parts)]
@@ -156,39 +159,20 @@ def load_each(parts: Iterable[Rows]) -> Iterator[Batch]:
         for part in parts:
             yield part.load()
         return
-    yield from _loaded_ahead(first, parts)
+    threads = 1 if first.device.type == "cpu" else min(_THREADS, os.cpu_count() or 1)
+    yield from _loaded_ahead(itertools.chain((first,), parts), threads)
 
 
-def _loaded_ahead(first: Rows, rest: Iterator[Rows]) -> Iterator[Batch]:
-    waiting: queue.Queue[Batch | BaseException | None] = queue.Queue(_AHEAD)
-    over = threading.Event()
-
-    def hand_on(item: Batch | BaseException | None) -> bool:
-        while not over.is_set():
-            try:
-                waiting.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-            return True
-        return False
-
-    def work() -> None:
+def _loaded_ahead(parts: Iterator[Rows], threads: int) -> Iterator[Batch]:
+    waiting: deque[Future[Batch]] = deque()
+    with ThreadPoolExecutor(threads, "equipoise-loader") as pool:
         try:
-            for part in itertools.chain((first,), rest):
-                if not hand_on(part.load()):
-                    return
-        except BaseException as error:  # noqa: BLE001  # handed on and raised by the caller
-            hand_on(error)
-            return
-        hand_on(None)
-
-    thread = threading.Thread(target=work, name="equipoise-loader", daemon=True)
-    thread.start()
-    try:
-        while (item := waiting.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        over.set()
-        thread.join()
+            for part in parts:
+                waiting.append(pool.submit(part.load))
+                if len(waiting) >= _AHEAD + threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for one in waiting:
+                one.cancel()

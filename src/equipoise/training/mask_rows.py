@@ -82,7 +82,7 @@ class PatchRows(Rows):
         drawn = self.stream.patches(self.epoch, first, last + 1)
         chosen = numbers - first
         found = self.patches.load(
-            PatchDraws(self.epoch, np.asarray(numbers, np.int64), drawn.images[chosen], drawn.targets[chosen])
+            PatchDraws(self.epoch, np.asarray(numbers, np.int64), drawn.images[chosen], drawn.targets[chosen]),
+            self.place,
         )
-        images, labels = (one.to(self.place, non_blocking=True) for one in (found.images, found.labels))
-        return Batch((images,), labels, None, found.rows)
+        return Batch((found.images,), found.labels, None, found.rows)
