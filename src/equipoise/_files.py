@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import platform
+import shutil
 import uuid
 import weakref
 from collections.abc import Iterator
@@ -43,6 +44,26 @@ def replacing(path: str | Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing_folder(path: str | Path) -> Iterator[Path]:
+    """Yield the path of a temporary folder beside `path`; on success it takes that name, else it is removed.
+
+    What `path` was before is removed just before the renaming: killed in between, `path` is missing and never half.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        if path.is_dir() and not path.is_symlink():
+            before = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+            path.replace(before)
+            shutil.rmtree(before, ignore_errors=True)
+        temporary.replace(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

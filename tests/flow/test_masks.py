@@ -233,8 +233,10 @@ def test_masks_come_back_as_their_images_are_and_a_cut_prediction_goes_on(finish
     slices = np.load(tmp_path / "whole" / "c.npy")
     assert slices.shape == (6, 32, 32)
     assert (slices == slices[0]).all()
+    with pytest.raises(ArgumentError, match="which its mask would replace"):
+        predict_masks(finished, images, out=images, overwrite=True)
     with pytest.raises(RunError, match="other files already"):
-        predict_masks(finished, images, out=images)
+        predict_masks(finished, images / "a.tif", out=finished.path)
 
 
 def test_a_volume_in_three_dimensions(tmp_path: Path) -> None:
@@ -344,3 +346,16 @@ def test_training_and_prediction_of_a_volume_larger_than_the_memory_allowed(tmp_
     assert "limited" in done.stdout
     written = np.load(tmp_path / "masks" / "i0.npy", mmap_mode="r")
     assert written.shape == (150, 640, 640)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the commands are forked")
+def test_trainings_and_predictions_killed_at_any_instant_end_with_the_same_bytes(tmp_path: Path) -> None:
+    for module in ("nibabel", "tifffile", "zarr"):
+        pytest.importorskip(module)
+    tests = Path(__file__).resolve().parents[1]
+    done = subprocess.run(
+        [sys.executable, tests / "flow" / "killed_masks.py", tmp_path], capture_output=True, text=True, timeout=300,
+        check=False, env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tests), *sys.path]), "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.stdout == "fine", done.stderr[-3000:]

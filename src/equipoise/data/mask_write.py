@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._checks import RunError
-from equipoise._files import replacing
+from equipoise._files import replacing, replacing_folder
 from equipoise.data._opencv import opencv
 from equipoise.data.volumes import PICTURES, Volume
 
@@ -52,7 +52,8 @@ def write_mask(path: str | Path, mask: NDArray[np.uint8], image: Volume, *, valu
     writer = writers.get(Path(name).suffix, _write_tiff)
     try:
         if writer is _write_zarr:
-            _write_zarr(path, mask, image, table)
+            with replacing_folder(path) as temporary:
+                _write_zarr(temporary, mask, image, table)
             return
         with replacing(path) as temporary:
             writer(temporary, mask, image, table)

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from equipoise._checks import ArgumentError, DataError, RunError, listed
-from equipoise._files import read_json, write_json
+from equipoise._checks import ArgumentError, DataError
+from equipoise._files import replacing
 from equipoise.balance import Ledger
 from equipoise.data import PixelScale
 from equipoise.data.mask_pairs import space_of
@@ -25,6 +25,7 @@ from equipoise.labels.mask_classes import MaskClasses
 from equipoise.models import MaskModel
 from equipoise.recipe import read_recipe
 from equipoise.runs import Run
+from equipoise.training.mask_folder import MaskFolder, claimed_folder, require_apart
 from equipoise.training.mask_windows import Looker
 from equipoise.training.predict import load_members
 from equipoise.training.sliding import write_sliding
@@ -33,7 +34,6 @@ from equipoise.training.telemetry import Silent
 if TYPE_CHECKING:
     from equipoise.training.telemetry import Watch
 
-_ABOUT = "masks.json"
 _WHOLE = 2**29  # pixels of a mask that is held whole, for its connected parts
 
 
@@ -86,15 +86,17 @@ def predict_masks(
     run.require_done()
     applied = _Applied.of(run)
     files, out = _image_files(images), Path(out)
-    names = [applied.names(file) for file in files]
-    _require_distinct(files, names)
-    _claim(out, applied.key, overwrite=overwrite)
+    targets = [tuple(out / name for name in applied.names(file)) for file in files]
+    applied.require_fit(files)
+    require_apart(files, targets)
+    names = [target.name for masks in targets for target in masks]
     found = []
-    watch.begin("masks", len(files))
-    for number, (file, masks) in enumerate(zip(files, names, strict=True)):
-        found.append(applied.write(file, tuple(out / name for name in masks), watch))
-        watch.move(number + 1, file.name)
-    watch.end(f"{len(found)} images")
+    with claimed_folder(out, applied.key, names, overwrite=overwrite) as folder:
+        watch.begin("masks", len(files))
+        for number, (file, masks) in enumerate(zip(files, targets, strict=True)):
+            found.append(applied.write(file, masks, folder, watch))
+            watch.move(number + 1, file.name)
+        watch.end(f"{len(found)} images")
     return found
 
 
@@ -138,24 +140,40 @@ class _Applied:
             return (mask_file_name(file),)
         return tuple(mask_file_name(file, suffix=f"_{name}") for name in self.classes.names)
 
-    def write(self, file: Path, targets: tuple[Path, ...], watch: Watch) -> PredictedMasks:
-        volume = open_volume(file)
+    def require_fit(self, files: Sequence[Path]) -> None:
+        """Raise where an image cannot be opened or is no image of the model's; none is predicted then."""
+        wrong = [said for file in files if (said := self._misfit(file))]
+        if wrong:
+            more = f" {len(wrong) - 3} more images have problems." if len(wrong) > 3 else ""
+            raise DataError(f"{' '.join(wrong[:3])}{more}")
+
+    def _misfit(self, file: Path) -> str | None:
+        try:
+            volume = open_volume(file)
+        except DataError as error:
+            return str(error)
+        space, axes = space_of(volume), len(self.looker.patch_size)
         if volume.channels != self.channels:
-            raise DataError(
-                f"{file} has {volume.channels} channels, and the model was trained on {self.channels}. Convert it."
-            )
-        part = targets[0].with_name(f".{file.name}.npy")
-        counts = targets[0].with_name(f".{file.name}.counts.json")
-        if not (all(target.exists() for target in targets) and counts.exists()):
+            return f"{file} has {volume.channels} channels, and the model was trained on {self.channels}. Convert it."
+        if len(space) - axes not in (0, 1) or (self.resize is not None and len(space) != axes):
+            also = "" if self.resize is not None else f" or {axes + 1}"
+            return f"{file} has the shape {space}; the model takes images of {axes}{also} axes. Give those."
+        return None if 0 not in space else f"{file} has no pixel: its shape is {space}. Leave it out."
+
+    def write(self, file: Path, targets: tuple[Path, ...], folder: MaskFolder, watch: Watch) -> PredictedMasks:
+        shares = folder.shares(file, targets)
+        if shares is None:
+            volume, part = open_volume(file), folder.part(file)
             self._predict(volume, part)
             mask = np.load(part, mmap_mode="r", allow_pickle=False)
             mask = self._cleaned(mask, watch, file)
             layers = [mask] if self.classes.exclusive else list(mask)
             for layer, target in zip(layers, targets, strict=True):
                 write_mask(target, layer, volume, values=self._values())
-            write_json(counts, self._shares(mask))
-            part.unlink(missing_ok=True)
-        return PredictedMasks(file, targets, read_json(counts))
+            shares = self._shares(mask)
+            folder.finish(file, shares)
+        folder.drop(file)
+        return PredictedMasks(file, targets, shares)
 
     def _predict(self, volume: Volume, part: Path) -> None:
         layers = 0 if self.classes.exclusive else len(self.classes.names)
@@ -163,10 +181,9 @@ class _Applied:
             return
         if self.resize is not None:
             mask = self._resized(volume)
-            part.parent.mkdir(parents=True, exist_ok=True)
-            np.save(part, mask)
+            with replacing(part) as temporary, temporary.open("wb") as stream:
+                np.save(stream, mask)
             return
-        facts = volume.path.stat()
         write_sliding(
             self.looker.model,
             self.looker.scaled(volume, lambda region: _read(volume, region)),
@@ -174,7 +191,7 @@ class _Applied:
             part,
             finish=lambda logits: self.rule.apply(self.looker.natural(logits), small_parts=False),
             dtype=np.uint8,
-            key=f"{self.key}-{facts.st_size}-{facts.st_mtime_ns}",
+            key=part.name,
             layers=layers,
             axes=len(self.looker.patch_size),
         )
@@ -183,8 +200,6 @@ class _Applied:
         """Return the mask of a picture that is looked at in another size: probabilities are brought back to its own."""
         assert self.resize is not None
         space = space_of(volume)
-        if len(space) != 2:
-            raise DataError(f"{volume.path} has the size {space}; the model takes pictures in 2-D. Give those.")
         whole = tuple(slice(0, side) for side in space)
         pixels = _read(volume, whole)
         small = resize_planes(pixels, scaled_size(space, self.resize))
@@ -240,35 +255,3 @@ def _image_files(images: str | Path | Sequence[str | Path]) -> list[Path]:
             return found
         return [path]
     return [Path(one) for one in images]
-
-
-def _require_distinct(files: Sequence[Path], names: Sequence[tuple[str, ...]]) -> None:
-    first: dict[str, Path] = {}
-    for file, masks in zip(files, names, strict=True):
-        for name in masks:
-            if name in first:
-                raise ArgumentError(
-                    f"{first[name].name} and {file.name} would both give the mask {name}. Predict them apart."
-                )
-            first[name] = file
-
-
-def _claim(out: Path, key: str, *, overwrite: bool) -> None:
-    """Keep the masks of one run in a folder apart from those of another."""
-    about = out / _ABOUT
-    if about.is_file():
-        before = read_json(about)
-        if isinstance(before, dict) and before.get("run") == key:
-            return
-        if not overwrite:
-            raise RunError(f"{out} holds masks of another run. Give another --out, or --overwrite to replace them.")
-        for leftover in (*out.glob(".*.npy*"), *out.glob(".*.counts.json")):
-            leftover.unlink(missing_ok=True)
-    elif out.is_dir() and any(out.iterdir()) and not overwrite:
-        there = listed(sorted(one.name for one in out.iterdir())[:3])
-        raise RunError(f"{out} holds other files already ({there}). Give another --out, or --overwrite.")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"{out} could not be made: {error.strerror or error}. Choose another folder.") from error
-    write_json(about, {"format": "equipoise masks", "version": 1, "run": key})

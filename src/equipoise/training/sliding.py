@@ -187,7 +187,7 @@ def write_sliding(
     part, progress = path.with_name(path.name + ".part"), path.with_name(path.name + ".part.json")
     shape = ((layers,) if layers else ()) + windows.space
     state = {"key": key, "shape": list(shape), "dtype": np.dtype(dtype).str, "rows": 0}
-    begin = _finished_rows(part, progress, state)
+    begin = _finished_rows(part, progress, state, layers)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         stored = np.lib.format.open_memmap(
@@ -210,14 +210,20 @@ def write_sliding(
     return path
 
 
-def _finished_rows(part: Path, progress: Path, state: dict[str, Any]) -> int:
+def _finished_rows(part: Path, progress: Path, state: dict[str, Any], layers: int) -> int:
     """Return how many rows an earlier call of the same key has finished."""
     try:
         found = json.loads(progress.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return 0
     same = isinstance(found, dict) and {**found, "rows": 0} == state
-    return int(found["rows"]) if same and part.is_file() else 0
+    rows = found["rows"] if same else 0
+    try:
+        held = np.load(part, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return 0
+    right = type(rows) is int and list(held.shape) == state["shape"] and held.dtype.str == state["dtype"]
+    return max(0, rows) if right and rows <= state["shape"][1 if layers else 0] else 0
 
 
 def _row_of_windows(
