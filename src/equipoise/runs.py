@@ -37,7 +37,10 @@ from equipoise._files import FolderLock, read_json, write_json, write_text
 from equipoise._yaml import parse_yaml, read_yaml, without_section
 
 FORMAT = 1
-RECORDS = ("census", "weights", "plan", "preflight", "ledger", "columns", "decision", "metrics", "model", "posthoc")
+RECORDS = (
+    "census", "mask_census", "weights", "plan", "preflight", "ledger", "columns", "decision", "metrics", "model",
+    "posthoc",
+)  # fmt: skip
 _FILES = (
     "run.json", "recipe.yaml", "split.csv", "events.jsonl", "model.safetensors", "gallery.npz", "summary.md", "DONE",
     "lock", "report.html", "tracking.json",

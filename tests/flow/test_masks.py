@@ -15,12 +15,12 @@ import pytest
 from equipoise._checks import ArgumentError, DataError, RunError
 from equipoise.evidence import MetricTable
 from equipoise.evidence.finding import findings_of
-from equipoise.recipe import Recipe, read_recipe
-from equipoise.recipe import recipe_from as make
+from equipoise.recipe import read_recipe
 from equipoise.report import diagnose, write_report
 from equipoise.report.mask_view import MaskView, pooled_folds
 from equipoise.runs import Run
 from equipoise.training import Silent, train
+from mask_runs import recipe_of, write_discs
 
 pytest.importorskip("monai", reason="MONAI is not installed")
 
@@ -28,40 +28,6 @@ pytest.importorskip("monai", reason="MONAI is not installed")
 @pytest.fixture(autouse=True)
 def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # the cache of places lies beside the runs
-
-
-def write_discs(folder: Path, images: int = 14, side: int = 32, *, contrast: int = 60) -> Path:
-    """Bright discs on noise, a quarter of the pixels; returns the table of pairs."""
-    random = np.random.default_rng(0)
-    folder.mkdir(exist_ok=True, parents=True)
-    grid = np.indices((side, side))
-    lines = ["image,mask,patient"]
-    for number in range(images):
-        centre = random.uniform(0.3 * side, 0.7 * side, 2)
-        mask = ((grid - centre[:, None, None]) ** 2).sum(0) < (0.29 * side) ** 2
-        np.save(folder / f"i{number}.npy", (random.normal(90, 12, (side, side)) + contrast * mask).astype(np.uint8))
-        np.save(folder / f"m{number}.npy", mask.astype(np.uint8))
-        lines.append(f"i{number}.npy,m{number}.npy,p{number // 2}")
-    (folder / "pairs.csv").write_text("\n".join(lines) + "\n")
-    return folder / "pairs.csv"
-
-
-def recipe_of(table: Path, **sections: dict[str, Any]) -> Recipe:
-    values: dict[str, Any] = {
-        "name": "discs",
-        "data": {"table": str(table), "masks": "mask", "groups": "patient", "classes": ["ground", "disc"]},
-        "masks": {"patch_size": [16, 16], "patches": 32, "overlap": 0.25},
-        "model": {"name": "unet", "width": 4, "stages": 3},
-        "loss": {"terms": "cross_entropy + dice"},
-        "images": {"augment": "none"},
-        "training": {
-            "monitor": "dice", "epochs": 3, "batch_size": 8, "learning_rate": 0.01, "weight_decay": 1e-5,
-            "average": 0.0, "patience": None,
-        },
-    }  # fmt: skip
-    for name, section in sections.items():
-        values[name] = {**values.get(name, {}), **section}
-    return make(values)
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ from equipoise.report import RunView, write_page
 from equipoise.runs import Run
 from equipoise.scores import Scores
 from equipoise.training import train
+from mask_runs import parts_recipe, write_parts
 
 CLASSES = ("<script>alert(1)</script>", "rare & <b>bold</b>")
 _CHROMIUM = next(
@@ -45,6 +46,18 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         overrides=["model.name=linear", "training.epochs=3", "training.members=1", "balance.weights.scheme=sqrt"],
     )  # fmt: skip
     run = train(recipe, out=folder / "run")
+    write_page(run.path)
+    return run.path
+
+
+@pytest.fixture(scope="module")
+def of_masks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of masks, with a page."""
+    pytest.importorskip("monai", reason="MONAI is not installed")
+    folder = tmp_path_factory.mktemp("masks")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        run = train(parts_recipe(write_parts(folder / "data"), training={"epochs": 2}), out=folder / "run")
     write_page(run.path)
     return run.path
 
@@ -241,11 +254,38 @@ def test_nothing_grave_is_wrong_for_those_who_read_otherwise(browser: Any, train
     assert [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")] == []
 
 
-def test_nothing_is_wider_than_a_narrow_screen(browser: Any, trained: Path) -> None:
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_of_masks_can_be_read_by_everyone(browser: Any, of_masks: Path, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    context = browser.new_context(color_scheme=scheme, viewport={"width": 1200, "height": 900})
+    tab, wrong = context.new_page(), []
+    address = (of_masks / "report.html").as_uri()
+    tab.on("console", lambda message: wrong.append(message.text))
+    tab.on("request", lambda request: wrong.append(request.url) if request.url.split(":")[0] != "data" else None)
+    tab.goto(address)
+    assert wrong == [address]  # pictures are inside, and the policy lets them be shown
+    sizes = tab.evaluate("[...document.images].map(image => image.naturalWidth)")
+    assert len(sizes) >= 6
+    assert all(size == 32 for size in sizes)
+    for closed in tab.locator("details").all():
+        closed.locator("summary").focus()
+        tab.keyboard.press("Enter")
+        assert closed.get_attribute("open") is not None
+    head = tab.locator("#census table.sortable thead th >> nth=1")
+    head.locator("button").focus()
+    tab.keyboard.press("Enter")
+    assert head.get_attribute("aria-sort") == "descending"
+    found = axe.Axe().run(tab).response["violations"]
+    context.close()
+    assert [(one["id"], one["nodes"][0]["html"]) for one in found] == []
+
+
+def test_nothing_is_wider_than_a_narrow_screen(browser: Any, trained: Path, of_masks: Path) -> None:
     context = browser.new_context(viewport={"width": 360, "height": 700})
     tab = context.new_page()
-    tab.goto((trained / "report.html").as_uri())
-    assert tab.evaluate("document.documentElement.scrollWidth") <= 360
+    for run in (trained, of_masks):
+        tab.goto((run / "report.html").as_uri())
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 360
     context.close()
 
 

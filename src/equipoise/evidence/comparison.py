@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     import polars as pl
 
 _FORMAT = "equipoise comparison"
-_SHORT_NAMES = {"ap": "AP", "auc": "AUC", "f1": "F1", "mcc": "MCC", "qwk": "QWK"}
+_SHORT_NAMES = {
+    "ap": "AP", "auc": "AUC", "f1": "F1", "mcc": "MCC", "qwk": "QWK", "dice": "Dice", "image_dice": "image-Dice",
+    "iou": "IoU", "image_iou": "image-IoU",
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)

@@ -25,7 +25,10 @@ __all__ = [
 ]
 
 THRESHOLD_FREE = ("auc", "ap", "brier", "log_loss")  # the same whatever the rule
-_WRITTEN = {"f1": "F1", "auc": "AUC", "ap": "AP", "mcc": "MCC", "qwk": "QWK", "mae": "MAE"}
+_WRITTEN = {
+    "f1": "F1", "auc": "AUC", "ap": "AP", "mcc": "MCC", "qwk": "QWK", "mae": "MAE", "dice": "Dice",
+    "image_dice": "image-Dice", "iou": "IoU", "image_iou": "image-IoU", "hd95": "HD95", "nsd": "NSD",
+}  # fmt: skip
 
 
 def metric_name(name: str) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _MOST = 6  # classes with a line of their own
 _COLOURS = ((0.90, 0.62, 0.0), (0.34, 0.71, 0.91), (0.0, 0.62, 0.45), (0.80, 0.47, 0.65), (0.94, 0.89, 0.26))
+COLOUR_NAMES = ("orange", "sky blue", "green", "pink", "yellow")
 
 
 def plot_masks(view: MaskView) -> Figure:
@@ -98,7 +99,7 @@ def plot_overlays(about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) 
         for row, one in enumerate(told):
             image = arrays[f"overlay-{row}-image"]
             truth, predicted = (arrays[f"overlay-{row}-{name}"][first:] for name in ("truth", "predicted"))
-            panels = ((image, ""), (_painted(image, truth), "truth"), (_painted(image, predicted), "predicted"))
+            panels = ((image, ""), (paint_layers(image, truth), "truth"), (paint_layers(image, predicted), "predicted"))
             for column, (picture, title) in enumerate(panels):
                 panel = axes[row, column]
                 panel.set_axis_off()
@@ -112,8 +113,13 @@ def plot_overlays(about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) 
     return figure
 
 
-def _painted(image: NDArray[Any], layers: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return an image with a translucent colour where each class is."""
+def paint_layers(image: NDArray[Any], layers: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return an image with a translucent colour where each class is.
+
+    Args:
+        image: (height, width) or (height, width, 3) of 0 to 255.
+        layers: (classes, height, width) of 0 and 1.
+    """
     colour = np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image
     found = colour.astype(np.float64)
     for place, layer in enumerate(layers):

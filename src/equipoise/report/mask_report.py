@@ -48,6 +48,26 @@ def summarise_masks(view: MaskView) -> str:
     return " ".join([*_data(view), *_corrections(view), *_decision(view), *_result(view), *_doubts(view)])
 
 
+def mask_headline(view: MaskView) -> str:
+    """Return the one figure that matters most: Dice of the class, or its mean over several, beside full masks."""
+    name = view.recipe.name
+    if "rule" not in view.metrics:
+        return f"{name}: nothing was judged on images of a test role"
+    table, key = view.metrics["rule"], "dice"
+    if len(view.watched) == 1:
+        what, row = f"the Dice of {view.watched[0]}", table.row(key, view.watched[0])
+    else:
+        key, what = "macro_dice", f"the mean Dice of {len(view.watched)} classes"
+        row = table.row(key)
+    beside = [
+        f"{ANSWERS[one]}: {view.metrics[one].value(key, row.class_name):.3f}"
+        for one in ("empty", "full")
+        if one in view.metrics
+    ]
+    more = f" ({joined(beside)})" if beside else ""
+    return f"{name}: {what} is {figure_cell(row)} on {table.cases:,} {table.role} images{more}"
+
+
 def mask_next_steps(view: MaskView) -> list[tuple[str, str]]:
     """Return what to do next, as pairs of a purpose and a command."""
     folder = shlex.quote(str(view.path))
@@ -55,6 +75,7 @@ def mask_next_steps(view: MaskView) -> list[tuple[str, str]]:
         ("Write the masks of other images", f"equipoise predict {folder} IMAGES/ --out masks/"),
         ("See every figure with its interval", f"equipoise evaluate {folder}"),
         ("See what the guard found", f"equipoise diagnose {folder}"),
+        ("Write one page that explains it", f"equipoise report {folder}"),
     ]
 
 

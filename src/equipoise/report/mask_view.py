@@ -11,11 +11,11 @@ import numpy as np
 
 from equipoise._checks import DataError
 from equipoise._files import read_json
-from equipoise.balance import ClassWeights
+from equipoise.balance import ClassWeights, Ledger, Preflight
 from equipoise.decision.masks import MaskRule
 from equipoise.evidence import MetricTable
 from equipoise.evidence.mask_table import evaluate_masks
-from equipoise.labels import Census, Split, read_split
+from equipoise.labels import Census, MaskCensus, Split, read_split
 from equipoise.metrics.mask_scores import ImageCounts, MaskScores, read_mask_scores
 from equipoise.recipe import Recipe, read_recipe
 
@@ -40,6 +40,10 @@ class MaskView:
         weights: of the pixels in the loss, or None. rule: fitted on the validation role.
         metrics: of the test role, by answer: see `ANSWERS`.
         events: of the training.
+        ledger: corrections in force, or None before training. preflight: of the patches, or None.
+        images: the census image by image, or None where an older version made the run.
+        scores: by role, as counts over a grid of thresholds.
+        sealed: whether the test role is there but was left out, because it is not opened yet.
     """
 
     path: Path
@@ -50,10 +54,19 @@ class MaskView:
     rule: MaskRule | None
     metrics: Mapping[str, MetricTable]
     events: tuple[Mapping[str, Any], ...]
+    ledger: Ledger | None = None
+    preflight: Preflight | None = None
+    images: MaskCensus | None = None
+    scores: Mapping[str, MaskScores] = dataclasses.field(default_factory=dict)
+    sealed: bool = False
 
     @classmethod
-    def read(cls, run: Run) -> MaskView:
+    def read(cls, run: Run, *, damaged: list[int] | None = None) -> MaskView:
         """Read the records of a run folder.
+
+        Args:
+            run: opened for reading.
+            damaged: where the numbers of damaged lines of the events are put; None: such a line is an error.
 
         Raises:
             RunError: the run has not come so far as to count its pixels.
@@ -69,8 +82,17 @@ class MaskView:
             weights=None if weights is None else ClassWeights.from_dict(weights),
             rule=MaskRule.from_dict(run.read_record("decision")) if run.has_record("decision") else None,
             metrics={name: MetricTable.from_dict(table) for name, table in (metrics or {}).items()},
-            events=tuple(run.events()),
+            events=tuple(run.events(damaged)),
+            ledger=Ledger.from_dict(run.read_record("ledger")) if run.has_record("ledger") else None,
+            preflight=Preflight.from_dict(run.read_record("preflight")) if run.has_record("preflight") else None,
+            images=MaskCensus.from_dict(run.read_record("mask_census")) if run.has_record("mask_census") else None,
+            scores={role: read_mask_scores(run.scores_file(role)) for role in run.scores_roles()},
         )
+
+    def without_test(self) -> MaskView:
+        """Return the view without anything of the test role, for a run whose test role is not to be looked at yet."""
+        scores = {role: one for role, one in self.scores.items() if role != "test"}
+        return dataclasses.replace(self, scores=scores, metrics={}, sealed=True)
 
     @property
     def exclusive(self) -> bool:
@@ -81,6 +103,11 @@ class MaskView:
     def watched(self) -> tuple[str, ...]:
         """The classes that masks are about: all but the background."""
         return self.census.classes[1:] if self.exclusive else self.census.classes
+
+    @property
+    def members(self) -> int:
+        """How many members were trained: one."""
+        return 1
 
     @property
     def epochs(self) -> list[Mapping[str, Any]]:

@@ -62,7 +62,7 @@ class RunView:
         recipe = read_recipe(run.file("recipe.yaml"))
         if recipe.model.of_masks:
             raise RunError(
-                f"{run.path} is a run of masks, which this does not read. Its report is summary.md with figures/; its "
+                f"{run.path} is a run of masks, which this does not read. Its page: equipoise report {run.path}; its "
                 f"figures: equipoise evaluate {run.path}."
             )
         census = Census.from_dict(run.read_record("census"))

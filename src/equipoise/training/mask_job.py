@@ -27,7 +27,7 @@ from equipoise.training.job import Job
 from equipoise.training.mask_distances import measure_distances
 from equipoise.training.mask_gallery import chosen_images, thumbnails, write_mask_gallery
 from equipoise.training.mask_member import MaskTraining, TrainedMasks, make_guard
-from equipoise.training.mask_prepare import MaskPrepared, split_sentences
+from equipoise.training.mask_prepare import MaskPrepared, mask_census, split_sentences
 from equipoise.training.mask_validation import MaskValidation, Validated, plain_rule, tally_of
 
 if TYPE_CHECKING:
@@ -69,9 +69,10 @@ class MaskJob(Job):
             watch.say(f"Warning: {failure}")
 
     def begin(self, run: Run) -> None:
-        """Write the census of pixels, the weights, the plan of patches, the pre-flight, the ledger and the split."""
+        """Write both censuses of pixels, the weights, the plan of patches, the pre-flight, the ledger and the split."""
         prepared = self.prepared
         run.write_record("census", prepared.census)
+        run.write_record("mask_census", mask_census(prepared.pairs, prepared.index))
         run.write_record("weights", prepared.weights.to_dict() if prepared.weights is not None else None)
         run.write_record("plan", prepared.plan.plan.to_dict())
         run.write_record("preflight", self._found or prepared.preflight())

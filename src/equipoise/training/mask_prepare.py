@@ -26,6 +26,7 @@ from equipoise.data import (
 from equipoise.data.mask_resize import resized_pairs
 from equipoise.data.volumes import open_volume
 from equipoise.labels import Census, Labels, Split, report_split
+from equipoise.labels.mask_census import MaskCensus, MaskImage
 from equipoise.labels.mask_classes import MaskClasses
 from equipoise.losses import MaskLoss, make_mask_loss
 from equipoise.models import prior_logits
@@ -317,6 +318,23 @@ def pixel_census(pairs: MaskPairs, index: LocationIndex, images: Sequence[int] |
         return Census.from_counts(table, task="multiclass", unit="pixels", source="masks")
     table = {name: (count, known - count) for name, count in zip(pairs.classes.names, counts.tolist(), strict=True)}
     return Census.from_counts(table, task="multilabel", unit="pixels", source="masks")
+
+
+def mask_census(pairs: MaskPairs, index: LocationIndex) -> MaskCensus:
+    """Return the pixels of each class image by image, at the size that is learned from.
+
+    Args:
+        pairs: of all images.
+        index: of them.
+    """
+    classes = len(pairs.classes.names)
+    images = [
+        MaskImage(
+            str(name), pairs.space(place), tuple(index.counts[place].tolist()), (int(index.known[place]),) * classes
+        )
+        for place, name in enumerate(pairs.ids)
+    ]
+    return MaskCensus(pairs.classes, tuple(sorted(images, key=lambda image: image.name)))
 
 
 def presence_labels(pairs: MaskPairs, index: LocationIndex) -> Labels:

@@ -26,19 +26,27 @@ def write_page(source: str | Path, out: str | Path | None = None, *, subgroups: 
         subgroups: figures of subgroups of the judged role, for a run; None leaves them out.
 
     Raises:
-        ArgumentError: subgroups are given for an ablation.
+        ArgumentError: subgroups are given for an ablation, or for a run of masks.
         RunError: there is no run in the folder, it has not come so far as to count its labels, or the disk is full.
         DataError: a file of the run is damaged.
     """
+    from equipoise.recipe import read_recipe
     from equipoise.report.ablation_view import AblationView, is_ablation
     from equipoise.report.page._ablation import ablation_page
+    from equipoise.report.page._mask_run import mask_run_page
     from equipoise.report.page._run import run_page
     from equipoise.runs import Run
 
     source = Path(source)
     path = source / "report.html" if out is None else Path(out)
     if not is_ablation(source):
-        write_text(path, run_page(Run.open(source), subgroups))
+        run = Run.open(source)
+        if not read_recipe(run.file("recipe.yaml")).model.of_masks:
+            write_text(path, run_page(run, subgroups))
+            return path
+        if subgroups is not None:
+            raise ArgumentError("`subgroups` of write_page are of rows; a run of masks has images. Leave them out.")
+        write_text(path, mask_run_page(run))
         return path
     if subgroups is not None:
         raise ArgumentError("`subgroups` of write_page are of one run; an ablation has many. Leave them out.")

@@ -30,9 +30,18 @@ if TYPE_CHECKING:
 _NARROW, _WIDE = 5.4, 6.6  # inches
 
 
-def _chart(
+def draw_chart(
     key: str, size: tuple[float, float], draw: Callable[[Axes], object], described: str, caption: str = ""
 ) -> Chart:
+    """Return a chart of one pair of axes.
+
+    Args:
+        key: unlike that of any other chart of the page.
+        size: width and height in inches.
+        draw: what draws it.
+        described: what it shows, for those who do not see it.
+        caption: under it.
+    """
     with house_style():
         drawing, axes = new_figure(*size)
         draw(axes[0, 0])
@@ -47,7 +56,7 @@ def prevalence_chart(census: Census) -> Chart:
         [f"{census.classes[at]} {percent(float(census.prevalence[at]))}" for at in order if census.positives[at]],
         most=MOST_CLASSES,
     )
-    return _chart(
+    return draw_chart(
         "prevalence", (_WIDE, 1.3 + 0.3 * rows), lambda axes: panels.draw_prevalence(axes, census),
         f"Share of positives of each class with its 95 % interval, on a logarithmic axis: {said or 'none'}.",
     )  # fmt: skip
@@ -58,7 +67,7 @@ def f1_chart(view: RunView) -> Chart:
     table = view.metrics["rule"]
     rows = min(len(table.classes), MOST_CLASSES) + (len(table.classes) > 1)
     said = joined([f"{name} {figure_cell(table.row('f1', name))}" for name in table.classes], most=MOST_CLASSES)
-    return _chart(
+    return draw_chart(
         "f1", (_WIDE, 1.5 + 0.36 * rows), lambda axes: panels.draw_f1(axes, view.metrics),
         f"F1 on the {table.role} role under each rule, with intervals. Under the fitted rule: {said}.",
     )  # fmt: skip
@@ -76,11 +85,11 @@ def learning_charts(view: RunView) -> tuple[Chart, ...]:
     classes = view.census.classes
     size = (3.7, 2.9)
     return (
-        _chart("learning-1", size, lambda axes: panels.draw_monitored(axes, epochs),
+        draw_chart("learning-1", size, lambda axes: panels.draw_monitored(axes, epochs),
                f"Held-out {name} of {who} over {length} epochs, {first}; a dot marks the best epoch."),
-        _chart("learning-2", size, lambda axes: panels.draw_training_loss(axes, epochs),
+        draw_chart("learning-2", size, lambda axes: panels.draw_training_loss(axes, epochs),
                f"Training loss of {who} over {length} epochs, {last}."),
-        _chart("learning-3", (4.8, 2.9), lambda axes: panels.draw_positive_rate(axes, epochs, classes),
+        draw_chart("learning-3", (4.8, 2.9), lambda axes: panels.draw_positive_rate(axes, epochs, classes),
                f"Share of held-out rows predicted positive, by epoch, each class at its best cut; {length} epochs."),
     )  # fmt: skip
 
@@ -108,7 +117,7 @@ def preflight_charts(found: Preflight) -> tuple[Chart, ...]:
     for place, (draw, what, values, word) in enumerate(drawings):
         said = joined([f"{found.classes[at]} {word(float(values[at]))}" for at in chosen], most=MOST_CLASSES)
         made.append(
-            _chart(f"preflight-{place}", (6.2, 1.8 + 0.29 * len(chosen)),
+            draw_chart(f"preflight-{place}", (6.2, 1.8 + 0.29 * len(chosen)),
                    lambda axes, draw=draw: draw(axes, found, chosen, names), f"{what}: {said}.")  # type: ignore[misc]
         )  # fmt: skip
     return tuple(made)
@@ -121,7 +130,7 @@ def reliability_charts(scores: Scores) -> tuple[tuple[Chart, ...], tuple[Chart, 
         scores: at natural prevalence.
     """
     described = f"Observed share against predicted probability. {_bins_said(*reliability_bins(scores)[:2])}"
-    pooled = _chart("reliability", (_NARROW, 4.4), lambda axes: draw_reliability(axes, scores), described)
+    pooled = draw_chart("reliability", (_NARROW, 4.4), lambda axes: draw_reliability(axes, scores), described)
     if len(scores.classes) == 1:
         return (pooled,), ()
     truth, probabilities = scores.table(), scores.probability_table()

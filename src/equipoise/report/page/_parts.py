@@ -55,6 +55,15 @@ class Chart:
 
 
 @dataclasses.dataclass(frozen=True)
+class Picture:
+    """Pixels, as the text of a ``data:`` address: what they are, for those who do not see them, and a caption."""
+
+    source: str
+    described: str
+    caption: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
 class Section:
     """A part of a page under its heading.
 
@@ -63,6 +72,7 @@ class Section:
         notes: sentences after.
         folded: charts and tables that are shown when asked for, under a name.
         findings: what was found. commands: pairs of a purpose and a command.
+        pictures: rows of them, each under its name.
     """
 
     key: str
@@ -74,6 +84,7 @@ class Section:
     folded: tuple[tuple[str, tuple[Chart, ...], tuple[Table, ...]], ...] = ()
     findings: tuple[Note, ...] = ()
     commands: tuple[tuple[str, str], ...] = ()
+    pictures: tuple[tuple[str, tuple[Picture, ...]], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

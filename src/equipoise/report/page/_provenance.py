@@ -10,17 +10,19 @@ from equipoise._files import read_json
 from equipoise.report.page._parts import Cell, Section, Table
 
 if TYPE_CHECKING:
+    from equipoise.recipe import Recipe
+    from equipoise.report.mask_view import MaskView
     from equipoise.report.view import RunView
     from equipoise.runs import Run
 
 
-def provenance_section(run: Run, view: RunView) -> Section:
+def provenance_section(run: Run, view: RunView | MaskView) -> Section:
     """Return versions, seeds, the hash of every file that DONE vouches for, and the command to do it again."""
     recipe = view.recipe
     facts = [
         ("recipe", recipe.name), ("made", str(run.about.get("created", "unknown"))),
         ("Equipoise", str(run.about.get("equipoise", "unknown"))), *_versions(run.about),
-        ("seed", str(recipe.seed)), ("seed of the split", str(recipe.split_seed)), ("table", str(recipe.data.table)),
+        ("seed", str(recipe.seed)), ("seed of the split", str(recipe.split_seed)), *_sources(recipe),
         ("groups", str(recipe.data.groups)), ("model", recipe.model.name), ("members", str(view.members)),
         ("decision rule for", "none yet" if view.rule is None else view.rule.maximize),
     ]  # fmt: skip
@@ -33,6 +35,13 @@ def provenance_section(run: Run, view: RunView) -> Section:
                             words=frozenset({1})))  # fmt: skip
     again = f"equipoise train {shlex.quote(str(view.path / 'recipe.yaml'))} --out {shlex.quote(f'{view.path}-again')}"
     return Section("provenance", "Provenance", tables=tuple(tables), commands=(("Do it again", again),))
+
+
+def _sources(recipe: Recipe) -> list[tuple[str, str]]:
+    """Where the data came from: a table, and of masks their folder or columns."""
+    data = recipe.data
+    found = [("table", str(data.table))] if data.table is not None or not data.masks else []
+    return [*found, ("masks", ", ".join(map(str, data.masks)))] if data.masks else found
 
 
 def _versions(about: dict[str, Any]) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ from equipoise.balance import _ledger_text as ledger_text
 from equipoise.evidence import evaluate
 from equipoise.evidence.metric_table import MetricTable
 from equipoise.report._words import figure_cell, metric_name, one_in, percent, rule_cells, rule_names
-from equipoise.report.diagnosis import LOOKED_FOR, Diagnosis, diagnose
+from equipoise.report.diagnosis import Diagnosis, diagnose
 from equipoise.report.page import _charts as charts
 from equipoise.report.page._cards import explorer_context
 from equipoise.report.page._parts import Cell, Note, Section, Table, cells, figure
@@ -22,6 +22,7 @@ from equipoise.report.view import RunView
 from equipoise.runs import is_sealed
 
 if TYPE_CHECKING:
+    from equipoise.balance import Preflight
     from equipoise.evidence.subgroups import Subgroups
     from equipoise.runs import Run
 
@@ -48,24 +49,32 @@ def run_page(run: Run, subgroups: Subgroups | None = None) -> str:
     explorer = explorer_context(view)
     sections = [
         _result(view), _classes(view), None if explorer is None else explorer.section, _reliability(view),
-        _subgroups(view, subgroups), _census(view), _corrections(view), _preflight(view), _learning(view),
-        _findings(found), provenance_section(run, view), _next(view),
+        _subgroups(view, subgroups), _census(view), _corrections(view),
+        preflight_section(view.preflight, proved=_proved(view)), _learning(view), findings_section(found),
+        provenance_section(run, view), _next(view),
     ]  # fmt: skip
     return render(
         f"{view.recipe.name}: report of a run", f"Run {run.path.resolve().name}", headline(view), sections,
-        summary=summarise(view), notices=_notices(run, view, found), explorer=explorer,
+        summary=summarise(view), notices=page_notices(run, found, sealed=view.sealed), explorer=explorer,
         data=None if explorer is None else explorer.data,
     )  # fmt: skip
 
 
-def _notices(run: Run, view: RunView, found: Diagnosis) -> list[str]:
+def page_notices(run: Run, found: Diagnosis, *, sealed: bool) -> list[str]:
+    """Return what is to be said before all else: that a run is unfinished, changed, sealed or damaged.
+
+    Args:
+        run: opened for reading.
+        found: in its events.
+        sealed: whether its test role is left out.
+    """
     said = []
     if not run.is_done:
         said.append("This run is not finished: what it does not have yet is left out.")
     elif changed := run.changed_files():
         said.append(f"Changed since the run was finished, so what is shown may not be what was trained: "
                     f"{', '.join(changed)}.")  # fmt: skip
-    if view.sealed:
+    if sealed:
         said.append(
             "The test role of this ablation is not opened yet, so this page leaves it out: what is seen before the "
             "arms are chosen bends the choice. All figures are of the validation role."
@@ -221,16 +230,29 @@ def _corrections(view: RunView) -> Section | None:
     return Section("corrections", "Corrections: what the ledger did", said, tables, findings=warnings)
 
 
-def _preflight(view: RunView) -> Section | None:
+def _proved(view: RunView) -> bool:
+    """Whether there was anything to prove: rows that are drawn by a plan, or weights."""
     found = view.preflight
+    return found is not None and (view.plan is not None or bool((found.weights != 1.0).any()))
+
+
+def preflight_section(found: Preflight | None, *, proved: bool, intro: str = "") -> Section | None:
+    """Return what was looked at before the first step; None of a run that did not come so far.
+
+    Args:
+        found: the pre-flight.
+        proved: whether there was anything to prove.
+        intro: what rows are, where they are no rows of a table.
+    """
     if found is None:
         return None
-    if view.plan is None and not (found.weights != 1.0).any():
+    if not proved:
         return Section("preflight", "Pre-flight", ("Every row is drawn once an epoch and nothing is weighted, "
                        "so there was nothing to prove.",))  # fmt: skip
     verdict = "passed" if found.passed else "failed"
     failed = tuple(Note("collapse", sentence) for sentence in found.failures)
-    return Section("preflight", f"Pre-flight: {verdict}", found.sentences(), charts=charts.preflight_charts(found),
+    said = (*([intro] if intro else []), *found.sentences())
+    return Section("preflight", f"Pre-flight: {verdict}", said, charts=charts.preflight_charts(found),
                    findings=failed)  # fmt: skip
 
 
@@ -242,8 +264,9 @@ def _learning(view: RunView) -> Section | None:
     return Section("learning", "Learning", charts=made) if made else None
 
 
-def _findings(found: Diagnosis) -> Section:
-    looked = () if found.found or not found.epochs else (f"Looked for: {LOOKED_FOR}.",)
+def findings_section(found: Diagnosis) -> Section:
+    """Return what the guard found, and what it looked for."""
+    looked = () if found.found or not found.epochs else (f"Looked for: {found.looked_for}.",)
     notes = tuple(
         Note(one.severity, one.heading, (one.last.sentence, *([one.last.remedy] if one.last.remedy else []),
              f"Seen: {one.where()}."))
