@@ -37,8 +37,8 @@ _PATCHES = (
     "patch may lie where it likes."
 )
 _CURVES = (
-    "Blue: the validation images, which the threshold was fitted on; the band is its interval. Dashed: the test images, "
-    "which had no say."
+    "Blue: the validation images, which the threshold was fitted on; the band is its interval. Dashed: the test "
+    "images, which had no say."
 )
 _MOST_OPEN = 6  # classes whose charts are not folded away
 
