@@ -301,7 +301,8 @@ def test_training_and_prediction_of_a_volume_larger_than_the_memory_allowed(tmp_
     recipe = recipe_of(
         data / "pairs.csv", data={"ids": "id", "groups": "none"}, split={"file": str(data / "split.csv")},
         masks={"patch_size": [320, 320], "patches": 4, "overlap": 0.0, "least_component": "none"},
-        training={"epochs": 1, "batch_size": 2}, model={"width": 2, "stages": 3}, images={"gallery": False},
+        training={"epochs": 1, "batch_size": 2, "device": "cpu"}, model={"width": 2, "stages": 3},
+        images={"gallery": False},
     )  # fmt: skip
     (tmp_path / "recipe.yaml").write_text(recipe.to_yaml())
     done = subprocess.run(

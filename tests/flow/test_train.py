@@ -148,7 +148,10 @@ def test_a_run_of_torchrun_with_two_processes_learns_what_one_process_learns(tmp
     x = rng.normal(size=(300, 3))
     ill = (rng.random(300) < 1 / (1 + np.exp(1.5 - 2 * x[:, 0]))).astype(int)
     pl.DataFrame({"a": x[:, 0], "b": x[:, 1], "c": x[:, 2], "ill": ill}).write_csv(tmp_path / "table.csv")
-    settings = ["model.name=linear", "training.members=1", "training.epochs=5", "training.gradient_clip=null"]
+    settings = [
+        "model.name=linear", "training.members=1", "training.epochs=5", "training.gradient_clip=null",
+        "training.device=cpu",  # two processes need two GPUs
+    ]  # fmt: skip
     arguments = [
         "train", str(tmp_path / "table.csv"), "--labels", "ill", "--groups", "none",
         *(part for setting in settings for part in ("--set", setting)),

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from equipoise._checks import RunError
+from equipoise._checks import ArgumentError, RunError
 from equipoise.data import TableRows
 from equipoise.losses import make_loss
 from equipoise.models import make_model
 from equipoise.recipe import TrainingSettings
 from equipoise.training import Fit, Phase
+from equipoise.training.train import _device, _named_nondeterminism, _set_determinism
 
 
 def _rows(count: int = 200, *, unknown: float = 0.0) -> TableRows:
@@ -202,3 +203,28 @@ def test_epochs_before_the_last_phase_are_never_the_best_and_learn_under_their_o
     fit.run(lambda *_: next(values), lambda *_: None, lambda _: None)
     assert drawn == [3, 4, 5]
     assert fit.progress.best_epoch == 5
+
+
+def test_determinism_is_set_without_the_seconds_of_the_compiler(monkeypatch):
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda mode: pytest.fail("imports the compiler"))
+    for wanted in (True, False):
+        _set_determinism(wanted, compiled=False)
+        assert torch.are_deterministic_algorithms_enabled() == wanted
+
+
+def test_what_has_no_deterministic_algorithm_names_the_key():
+    said = r"for grid_backward on this device.*Set training\.deterministic: false"
+    with pytest.raises(RunError, match=said), _named_nondeterminism():
+        raise RuntimeError("grid_backward does not have a deterministic implementation, but you set ...")
+    with pytest.raises(RuntimeError, match="something else"), _named_nondeterminism():
+        raise RuntimeError("something else")
+
+
+def test_each_process_needs_a_gpu_of_its_own(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert _device("auto") == torch.device("cuda", 0)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert _device("cpu") == torch.device("cpu")
+    with pytest.raises(ArgumentError, match=r"2 processes on a machine with 1 GPU.*--nproc-per-node 1"):
+        _device("auto")

@@ -193,9 +193,10 @@ def cross_entropy_loss(
     if sample_weights is None and reduction != "none" and smoothing == 0.0:  # one kernel for loss, weights and sum
         weight = None if class_weight is None else class_weight.to(scores).expand(scores.shape[1])
         index = index if known is None else torch.where(known > 0, index, IGNORED)
-        total = functional.cross_entropy(scores, index, weight=weight, ignore_index=IGNORED, reduction="sum")
+        total = functional.cross_entropy(*_as_rows(scores, index), weight=weight, ignore_index=IGNORED, reduction="sum")
         return divided(total, index, known, reduction, normaliser)
-    losses = functional.cross_entropy(scores, index, reduction="none", label_smoothing=float(smoothing))
+    rows = functional.cross_entropy(*_as_rows(scores, index), reduction="none", label_smoothing=float(smoothing))
+    losses = rows.reshape(index.shape)
     return weighed(losses, index, known, (class_weight,), sample_weights, reduction, normaliser)
 
 
@@ -246,6 +247,13 @@ def softmax_focal_loss(
     if alpha is not None and not isinstance(alpha, Tensor):
         losses, alpha = losses * alpha, None
     return weighed(losses, index, known, (alpha, class_weight), sample_weights, reduction, normaliser)
+
+
+def _as_rows(scores: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    """Return pixels as rows on a GPU, where PyTorch has no deterministic kernel for images of class indices."""
+    if scores.dim() == 2 or scores.device.type == "cpu":
+        return scores, index
+    return scores.movedim(1, -1).flatten(0, -2), index.flatten()
 
 
 def _smoothed(targets: Tensor, pos_weight: Tensor | float, smoothing: float) -> tuple[Tensor, Tensor]:

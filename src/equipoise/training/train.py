@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
@@ -74,12 +75,13 @@ def train(
     """
     watch = watch or Silent()
     require_tracker(recipe.tracking.kind)
-    workers = _join_workers()
+    device = _device(recipe.training.device)
+    workers = _join_workers(device)
     if workers.rank == 0 and out is not None:
         Run.require_free(out, resume=resume, overwrite=overwrite)
     torch.set_num_threads(threads if recipe.training.threads == "auto" else int(recipe.training.threads))
-    torch.use_deterministic_algorithms(recipe.training.deterministic)
-    job = _make_job(recipe, teachers)
+    _set_determinism(recipe.training.deterministic, compiled=recipe.training.compile)
+    job = _make_job(recipe, teachers, device)
     if workers.rank == 0:
         job.announce(watch)
     run = None
@@ -91,10 +93,8 @@ def train(
     if run is not None:
         run.truncate_events(resume_position(run.path / "checkpoint", job.members) if resume else 0)
         job.begin(run)
-    with _tracked(run, recipe, tracker, watch):
-        members = _train_members(
-            job, folder, run, watch if workers.rank == 0 else Silent(), workers, _device(recipe.training.device)
-        )
+    with _tracked(run, recipe, tracker, watch), _named_nondeterminism():
+        members = _train_members(job, folder, run, watch if workers.rank == 0 else Silent(), workers, device)
         if run is not None:
             job.finish(run, members, watch)
             for number in range(job.members):
@@ -118,12 +118,12 @@ def _tracked(run: Run | None, recipe: Recipe, tracker: Tracker | None, watch: Wa
             watch.say(sentence)
 
 
-def _make_job(recipe: Recipe, teachers: Sequence[Teacher]) -> Job:
+def _make_job(recipe: Recipe, teachers: Sequence[Teacher], device: torch.device) -> Job:
     if recipe.model.of_masks:
         from equipoise.training.mask_job import MaskJob  # needs what tables do not
         from equipoise.training.mask_prepare import prepare_masks
 
-        return MaskJob(prepare_masks(recipe), _device(recipe.training.device))
+        return MaskJob(prepare_masks(recipe), device)
     return ScoreJob(prepare(recipe), teachers)
 
 
@@ -348,18 +348,56 @@ def _device(name: str) -> torch.device:
         raise ArgumentError("training.device is cuda, but PyTorch sees no GPU here. Set training.device: auto.")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name, int(os.environ.get("LOCAL_RANK", "0"))) if name == "cuda" else torch.device(name)
+    if name == "cpu":
+        return torch.device(name)
+    here, gpus = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
+    if here > gpus:
+        raise ArgumentError(
+            f"torchrun started {here} processes on a machine with {gpus} GPU{'' if gpus == 1 else 's'}, and each needs "
+            f"one of its own. Use --nproc-per-node {gpus}, or set training.device: cpu."
+        )
+    return torch.device(name, int(os.environ.get("LOCAL_RANK", "0")))
+
+
+def _set_determinism(wanted: bool, *, compiled: bool) -> None:
+    """Let PyTorch use algorithms only that give the same bytes every time, or any.
+
+    `use_deterministic_algorithms` says it to the compiler as well, whose import takes seconds.
+    """
+    if compiled:
+        torch.use_deterministic_algorithms(wanted)
+    else:
+        torch.set_deterministic_debug_mode("error" if wanted else "default")
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when the first GPU is used
+
+
+@contextlib.contextmanager
+def _named_nondeterminism() -> Iterator[None]:
+    """Say which key to set where a model needs what PyTorch has no deterministic algorithm for."""
+    try:
+        yield
+    except RuntimeError as error:
+        found = re.match(r"(\w+) does not have a deterministic implementation", str(error))
+        if found is None:
+            raise
+        raise RunError(
+            f"PyTorch has no algorithm for {found[1]} on this device that gives the same bytes every time. Set "
+            "training.deterministic: false; the run is then repeated only nearly."
+        ) from error
 
 
 # -- several processes under torchrun --------------------------------------------------------------------------------
 
 
-def _join_workers() -> Workers:
+def _join_workers(device: torch.device) -> Workers:
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
         return Workers()
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
     if not torch.distributed.is_initialized():
-        torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     return Workers(torch.distributed.get_rank(), torch.distributed.get_world_size())
 
 
