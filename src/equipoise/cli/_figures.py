@@ -29,6 +29,12 @@ PlotOption = Annotated[
 ]
 
 
+def check_png(figure: Path | None) -> None:
+    """Raise `ArgumentError` where a figure would be written under a name that is not one of a PNG."""
+    if figure is not None and figure.suffix.casefold() != ".png":
+        raise ArgumentError(f"--figure {figure}: figures are written as PNG. Choose a name that ends in .png.")
+
+
 def check_figure(
     figure: Path | None,
     plot: str | None,
@@ -45,8 +51,7 @@ def check_figure(
             raise ArgumentError("--plot says what --figure draws. Add --figure FILE.png.")
     if figure is None:
         return
-    if figure.suffix.casefold() != ".png":
-        raise ArgumentError(f"--figure {figure}: figures are written as PNG. Choose a name that ends in .png.")
+    check_png(figure)
     others = {"--out": out, "--rule-out": rule_out}
     check_free(figure, overwrite, source=source, flag="--figure", others=others)
 

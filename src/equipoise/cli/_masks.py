@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -47,19 +48,29 @@ def are_masks(path: Path, masks: str | None) -> bool:
     return masks is not None or path.is_dir() or path.name.casefold().endswith(_SUFFIXES)
 
 
-def refuse_idle(where: str, **flags: Any) -> None:
-    """Raise `ArgumentError` for a flag that has no use here."""
-    idle = next((name for name, value in flags.items() if value not in (None, False)), None)
-    if idle is not None:
-        raise ArgumentError(f"`--{idle}` has no use for {where}. Leave it out.")
+def refuse_idle(table: Path, **flags: Any) -> None:
+    """Raise `ArgumentError` for a flag of masks where there is a table of labels, or a census of masks."""
+    idle = _used(flags)
+    if idle is not None and table.suffix.casefold() == ".json":
+        raise ArgumentError(f"`--{idle}` has no use for {table}, whose masks are counted already. Leave it out.")
+    if idle is not None and table.exists():  # what does not exist is no table of labels: its reader says that
+        raise ArgumentError(
+            f"`--{idle}` is for masks, and {table} is a table of labels. Leave it out, or name the columns of masks "
+            "with --masks."
+        )
 
 
 def refuse_labels(path: Path, **flags: Any) -> None:
     """Raise `ArgumentError` for a flag of labels where masks were given, or a folder that was taken for a table."""
-    idle = next((name for name, value in flags.items() if value not in (None, False)), None)
+    idle = _used(flags)
     if idle is not None and path.is_dir():
         raise ArgumentError(f"{path} is a directory. Give the table inside it. (`--{idle}` has no use for masks.)")
-    refuse_idle("masks", **flags)
+    if idle is not None:
+        raise ArgumentError(f"`--{idle}` has no use for masks. Leave it out.")
+
+
+def _used(flags: Mapping[str, Any]) -> str | None:
+    return next((name for name, value in flags.items() if value not in (None, False)), None)
 
 
 def find_given_masks(path: Path, masks: str | None, sample: float | None, seed: int) -> MaskFiles:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from equipoise.cli._figures import check_png
 from equipoise.cli._masks import (
     ComponentsOption,
     ForegroundOption,
@@ -75,6 +76,7 @@ def census(
 
     Of masks (a folder, one image or volume of any size, or a table with --masks): pixels and images of each class.
     """
+    check_png(figure)
     check_free(figure, overwrite, source=table, flag="--figure", others={"--out": out})
     if are_masks(table, masks):
         check_free(out, overwrite, source=table if table.is_file() else None)
@@ -90,7 +92,7 @@ def census(
         return
     check_free(out, overwrite, source=table)
     refuse_idle(
-        "a table of labels", foreground=foreground, values=values, ignore=ignore, components=components, sample=sample,
+        table, foreground=foreground, values=values, ignore=ignore, components=components, sample=sample,
         workers=workers, figure=figure,
     )  # fmt: skip
     from equipoise._files import write_json

@@ -119,7 +119,7 @@ def weights(  # every flag is an argument
         counted = _counted_masks(table, masks, pixels, seed)
         _weigh_masks(counted, scheme, count, _policy(background), settings, into, out, json)
         return
-    refuse_idle("labels", **pixels, count=count, into=into, background=None if background == "include" else background)
+    refuse_idle(table, **pixels, count=count, into=into, background=None if background == "include" else background)
     census = _census(table, told)
     _weigh_labels(census, scheme, settings | {"kind": kind}, out, json)
 
@@ -161,7 +161,7 @@ def _counted_masks(path: Path, masks: str | None, given: dict[str, Any], seed: i
     from equipoise._files import read_json
     from equipoise.labels import MaskCensus
 
-    refuse_idle("a census, whose masks are counted already", masks=masks, **given)
+    refuse_idle(path, masks=masks, **given)
     return MaskCensus.from_dict(read_json(path))
 
 

@@ -25,6 +25,9 @@ def opencv() -> ModuleType:
         raise RunError(
             f"Images need OpenCV, which could not be loaded: {error}. Install it with: pip install 'equipoise[images]'."
         ) from error
+    cv2.utils.logging.setLogLevel(
+        cv2.utils.logging.LOG_LEVEL_SILENT
+    )  # what is wrong with a file is said once, by the error
     if multiprocessing.parent_process() is None:
         cv2.setNumThreads(1)
     return cv2

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._checks import DataError, RunError
-from equipoise.data.volumes import Piece, Region, Volume, even_pieces
+from equipoise.data.volumes import Piece, Region, Volume, even_pieces, short_of
 
 
 class NiftiSource:
@@ -38,8 +38,10 @@ class NiftiSource:
         try:
             with self._lock:
                 return np.asarray(self._proxy[region]).astype(self._dtype, copy=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise DataError(f"{self._path} ends early or is damaged: {error}. Copy or write the file again.") from error
+        except Exception as error:  # zlib, the header and the operating system have errors of their own
+            raise DataError(
+                f"{self._path} ends early or is damaged: {short_of(error)}. Copy or write the file again."
+            ) from error
 
 
 def open_nifti(path: Path) -> Volume:
@@ -55,8 +57,10 @@ def open_nifti(path: Path) -> Volume:
         image: Any = nibabel.load(path, keep_file_open=True)
         stored, shape = np.dtype(image.get_data_dtype()), tuple(map(int, image.shape))
         slope, inter = image.header.get_slope_inter()
-    except (nibabel.filebasedimages.ImageFileError, OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path} is no NIfTI that can be read: {error}. Copy or write the file again.") from error
+    except Exception as error:  # zlib, the header and the operating system have errors of their own
+        raise DataError(
+            f"{path} is no NIfTI that can be read: {short_of(error)}. Copy or write the file again."
+        ) from error
     if stored.kind not in "biuf":
         raise DataError(f"{path} holds {stored}, not one number a voxel. Write it as whole numbers or floats.")
     scaled = not (slope in (None, 1.0) and inter in (None, 0.0))

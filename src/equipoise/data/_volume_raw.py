@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from functools import partial
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._checks import DataError
-from equipoise.data.volumes import Piece, Region, Volume, even_pieces, extent
+from equipoise.data.volumes import Piece, Region, Volume, even_pieces, extent, short_of
 
 AXES = {1: "X", 2: "YX", 3: "ZYX", 4: "TZYX"}
 
@@ -23,7 +24,7 @@ class RawSource:
     def __init__(
         self, path: Path, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any], *, fortran: bool = False
     ) -> None:
-        needed = offset + int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        needed = offset + math.prod(shape) * dtype.itemsize
         held = path.stat().st_size
         if held < needed:
             raise DataError(f"{path} ends early: {held:,} of {needed:,} bytes. Copy or write the file again.")
@@ -85,9 +86,9 @@ def open_npy(path: Path) -> Volume:
             header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, fortran, dtype = header(file)
             offset = file.tell()
-    except (ValueError, EOFError, OSError) as error:
+    except Exception as error:  # NumPy reads the header as Python, which fails in many ways
         raise DataError(
-            f"{path} is no array that can be read: {error}. Write it with numpy.save, of numbers."
+            f"{path} is no array that can be read: {short_of(error)}. Write it with numpy.save, of numbers."
         ) from error
     if dtype.kind not in "biuf" or not shape:
         raise DataError(f"{path} holds {dtype} of shape {shape}. Save an array of numbers.")

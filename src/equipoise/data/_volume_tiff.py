@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import math
 import os
 import threading
 from collections.abc import Iterator
@@ -13,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._checks import DataError, RunError
+from equipoise._checks import DataError, EquipoiseError, RunError
 from equipoise.data._volume_raw import RawSource
-from equipoise.data.volumes import Piece, Region, Source, Volume, extent
+from equipoise.data.volumes import Piece, Region, Source, Volume, extent, short_of
 
 _GEO = (33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)  # scale, tie points, transformation, keys; GDAL's own
 _JPEGS = (6, 7, 33007, 34892)
@@ -35,10 +37,18 @@ class TiffSource:
         keyframe = series[0].keyframe
         self._page_shape = tuple(keyframe.shape)
         self._inverted = inverted
+        with self._reading("its header contradicts itself"):
+            self._lay_out(keyframe)
+
+    def _lay_out(self, keyframe: Any) -> None:
+        """Find out how pages are stored: in one grid of strips or tiles, or in a way that is decoded page by page."""
         separate, depth, _, _, samples = keyframe.shaped
         self._plain = separate == depth == samples == 1 and len(self._page_shape) == 2
-        self._lead = shape[: len(shape) - len(self._page_shape)]
-        self._grid: list[tuple[slice, slice]] = _grid(keyframe) if self._plain else []
+        self._lead = self._shape[: len(self._shape) - len(self._page_shape)]
+        if math.prod(self._lead) != len(self._pages):
+            raise self._damaged(f"it describes {len(self._pages):,} of {math.prod(self._lead):,} pages")
+        self._jpeg = int(keyframe.compression) in _JPEGS
+        self._grid: list[tuple[slice, slice]] = self._checked_grid(keyframe) if self._plain else []
 
     def pieces(self, size: int) -> Iterator[Piece]:
         """See `Source`: strips or tiles of one page, as many as `size` holds and at least one."""
@@ -66,8 +76,20 @@ class TiffSource:
                 met = [n for n, cell in enumerate(self._grid) if all(map(_meet, cell, inner))]
                 found[place] = self._decode(number, inner, met)
             else:
-                found[place] = self._page(number)[(slice(None),) * (found.ndim - 1 - len(inner)) + inner]
+                found[place] = self._page(number).reshape(self._page_shape)[inner]
         return found.reshape(extent(region))
+
+    def _checked_grid(self, keyframe: Any) -> list[tuple[slice, slice]]:
+        """Return the grid of every page; a header that claims more than the file can hold fails before it is made."""
+        try:
+            steps = zip(keyframe.shape, keyframe.chunks, strict=True)
+            needed = math.prod(-(-length // step) for length, step in steps)
+        except ZeroDivisionError:
+            raise self._damaged("its strips have no rows") from None
+        held = min(len(keyframe.dataoffsets), len(keyframe.databytecounts))
+        if held < needed:  # of the first page: to look at all of them here would read a directory for each
+            raise self._damaged(f"page 1 has {held:,} of {needed:,} strips or tiles")
+        return _grid(keyframe)
 
     def _before(self, number: int) -> Region:
         at = np.unravel_index(number, self._lead) if self._lead else ()
@@ -75,17 +97,17 @@ class TiffSource:
 
     def _decode(self, number: int, region: Region, segments: list[int]) -> NDArray[Any]:
         """Return a region of a page out of the segments that meet it, with an axis of one for each leading axis."""
-        page = self._pages[number]
         ones = (1,) * len(self._lead)
-        if len(segments) == 1 and self._grid[segments[0]] == region:
-            return self._right(self._segment(page, segments[0], number)).reshape(*ones, *extent(region))
-        found = np.empty(extent(region), self._dtype)
-        for segment in segments:
-            inside, outside = zip(
-                *(_overlap(cell, part) for cell, part in zip(self._grid[segment], region, strict=True)), strict=True
-            )
-            found[outside] = self._segment(page, segment, number)[inside]
-        return self._right(found).reshape(*ones, *extent(region))
+        with self._reading(f"page {number + 1} does not decode"):
+            page = self._pages[number]
+            if len(segments) == 1 and self._grid[segments[0]] == region:
+                return self._right(self._segment(page, segments[0], number)).reshape(*ones, *extent(region))
+            found = np.empty(extent(region), self._dtype)
+            for segment in segments:
+                parts = zip(self._grid[segment], region, strict=True)
+                inside, outside = zip(*(_overlap(cell, part) for cell, part in parts), strict=True)
+                found[outside] = self._segment(page, segment, number)[inside]
+            return self._right(found).reshape(*ones, *extent(region))
 
     def _segment(self, page: Any, segment: int, number: int) -> NDArray[Any]:
         """Return one strip or tile, cut to what is inside the page. Reading by position needs no lock."""
@@ -93,29 +115,37 @@ class TiffSource:
         shape = (rows.stop - rows.start, columns.stop - columns.start)
         if page is None:  # a page that an OME file leaves out
             return np.zeros(shape, self._dtype)
-        keyframe = page.keyframe
+        keyframe, descriptor = page.keyframe, page.parent.filehandle.fileno()
         offset, count = page.dataoffsets[segment], page.databytecounts[segment]
-        if not count:
+        if not count and offset:
+            raise self._damaged(f"a strip or tile of page {number + 1} has no bytes")
+        if not count:  # left out on purpose, as GDAL does with what holds nothing
             return np.full(shape, keyframe.nodata, self._dtype)
-        data = os.pread(page.parent.filehandle.fileno(), count, offset)
-        if len(data) < count:
+        if offset + count > os.fstat(descriptor).st_size:  # looked at first: a wrong count may be any number
             raise self._damaged(f"it ends inside page {number + 1}")
-        extra = {"jpegtables": page.jpegtables, "jpegheader": keyframe.jpegheader} if _is_jpeg(keyframe) else {}
-        try:
-            decoded = keyframe.decode(data, segment, _fullsize=False, **extra)[0]
-            return np.asarray(decoded).reshape(decoded.shape[1:3])[: shape[0], : shape[1]]
-        except Exception as error:  # every codec has errors of its own
-            raise self._damaged(f"page {number + 1} does not decode ({_short(error)})") from error
+        data = os.pread(descriptor, count, offset)
+        extra = {"jpegtables": page.jpegtables, "jpegheader": keyframe.jpegheader} if self._jpeg else {}
+        decoded = keyframe.decode(data, segment, _fullsize=False, **extra)[0]
+        return np.asarray(decoded).reshape(decoded.shape[1:3])[: shape[0], : shape[1]]
 
     def _page(self, number: int) -> NDArray[Any]:
-        page = self._pages[number]
-        if page is None:
-            return np.zeros((1,) * len(self._lead) + self._page_shape, self._dtype)
+        """Return a page whole, with an axis of one for each leading axis."""
+        whole = (1,) * len(self._lead) + self._page_shape
+        with self._reading(f"page {number + 1} does not decode"):
+            page = self._pages[number]
+            if page is None:
+                return np.zeros(whole, self._dtype)
+            return self._right(page.asarray(maxworkers=1)).reshape(whole)
+
+    @contextlib.contextmanager
+    def _reading(self, what: str) -> Iterator[None]:
+        """Name the file where anything goes wrong: codecs have errors of their own, and a header may hold anything."""
         try:
-            pixels = page.asarray(maxworkers=1)
-        except Exception as error:  # every codec has errors of its own
-            raise self._damaged(f"page {number + 1} does not decode ({_short(error)})") from error
-        return self._right(pixels).reshape((1,) * len(self._lead) + self._page_shape)
+            yield
+        except EquipoiseError:
+            raise
+        except Exception as error:
+            raise self._damaged(f"{what} ({short_of(error)})") from error
 
     def _right(self, pixels: NDArray[Any]) -> NDArray[Any]:
         pixels = pixels.astype(self._dtype, copy=False)
@@ -140,18 +170,19 @@ def open_tiff(path: Path) -> Volume:
         try:
             file = tifffile.TiffFile(path)
             count = len(file.pages)
-            listed = file.series
+            listed = [one for one in file.series if not one.keyframe.is_reduced] or file.series
             series = listed[0]
             shape, dtype = tuple(map(int, series.shape)), np.dtype(series.dtype).newbyteorder("=")
             keyframe = series.keyframe
-        except (tifffile.TiffFileError, OSError, ValueError, IndexError, KeyError, TypeError) as error:
-            raise DataError(f"{path} is no TIFF that can be read: {_short(error)}. {_AGAIN}") from error
+            # What tifffile writes of booleans says that white is zero; its numbers are those of the array all the same.
+            inverted = keyframe.photometric == _WHITE_IS_ZERO and dtype.kind in "bu" and not keyframe.is_shaped
+        except Exception as error:  # a damaged header fails anywhere in tifffile
+            raise DataError(f"{path} is no TIFF that can be read: {short_of(error)}. {_AGAIN}") from error
     broken = [text for text in said.texts if "invalid page offset" in text or "invalid value offset" in text]
     if broken:
         raise DataError(f"{path} is a truncated TIFF: it ends after {count} of its pages. {_AGAIN}")
     if dtype.kind not in "biuf":
         raise DataError(f"{path} holds {dtype}. Write it as whole numbers or floats.")
-    inverted = keyframe.photometric == _WHITE_IS_ZERO and dtype.kind in "bu"
     notes: tuple[str, ...] = (
         (f"{path.name} says that white is zero: its values are turned round, as viewers do.",) if inverted else ()
     )
@@ -185,6 +216,13 @@ def _raw(path: Path, file: Any, series: Any, shape: tuple[int, ...]) -> RawSourc
 
 def _spacing(file: Any, axes: str) -> tuple[float, ...] | None:
     """Return the size of a pixel along each axis as the file's own metadata say it, 0 where they do not."""
+    try:
+        return _told_spacing(file, axes)
+    except (TypeError, ValueError, IndexError, KeyError, ArithmeticError):  # tags that hold anything but numbers
+        return None
+
+
+def _told_spacing(file: Any, axes: str) -> tuple[float, ...] | None:
     found: dict[str, float] = {}
     tags = file.pages.first.tags
     for axis, tag in (("X", 282), ("Y", 283)):
@@ -245,14 +283,6 @@ def _overlap(cell: slice, part: slice) -> tuple[slice, slice]:
     """Return what is in both, counted from the start of the cell and from the start of the part."""
     start, stop = max(cell.start, part.start), min(cell.stop, part.stop)
     return slice(start - cell.start, stop - cell.start), slice(start - part.start, stop - part.start)
-
-
-def _is_jpeg(keyframe: Any) -> bool:
-    return int(keyframe.compression) in _JPEGS
-
-
-def _short(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 class _Warnings(logging.Handler):

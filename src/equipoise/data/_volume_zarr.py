@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,9 @@ from numpy.typing import NDArray
 
 from equipoise._checks import DataError, RunError
 from equipoise.data._volume_raw import AXES
-from equipoise.data.volumes import Piece, Region, Volume
+from equipoise.data.volumes import Piece, Region, Volume, short_of
+
+_MOST_CHUNKS = 1 << 24  # where each of them is looked for: a wrong shape would keep a census busy for ever
 
 
 class ZarrSource:
@@ -39,8 +42,10 @@ class ZarrSource:
         """See `Source`."""
         try:
             return np.asarray(self._array[region])
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
-            raise DataError(f"{self._path} does not decode at {region}: {error}. Write the array again.") from error
+        except Exception as error:  # every codec has errors of its own
+            raise DataError(
+                f"{self._path} does not decode at {region}: {short_of(error)}. Write the array again."
+            ) from error
 
 
 def open_zarr(path: Path) -> Volume:
@@ -64,14 +69,16 @@ def open_zarr(path: Path) -> Volume:
                     f"{path} is a Zarr group with {len(names)} arrays. Name the array inside it: {path}/NAME."
                 )
             array = found[names[0]]
-    except (OSError, ValueError, KeyError, TypeError, IndexError, zarr.errors.BaseZarrError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path} is no Zarr array that can be read: {error}. Check the path.") from error
+    except DataError:
+        raise
+    except Exception as error:  # metadata may hold anything
+        raise DataError(f"{path} is no Zarr array that can be read: {short_of(error)}. Check the path.") from error
     dtype = np.dtype(array.dtype)
     if dtype.kind not in "biuf" or array.ndim == 0:
         raise DataError(f"{path} holds {dtype} of shape {array.shape}. Write an array of numbers.")
     shape = tuple(map(int, array.shape))
+    if math.prod(-(-length // step) for length, step in zip(shape, array.chunks, strict=True)) > _MOST_CHUNKS:
+        raise DataError(f"{path} says that its shape is {shape}, in chunks of {array.chunks}. Correct its metadata.")
     axes, spacing = _axes(scales, len(shape))
     return Volume(path, shape, dtype, axes, ZarrSource(path, array), "zarr", spacing)
 

@@ -18,7 +18,7 @@ from equipoise.data._cache_build import Unwatched, Watch
 from equipoise.data._mask_values import ValueCounts, plain_enough
 from equipoise.data.mask_files import MaskFiles, find_masks, stamp_of
 from equipoise.data.masks import open_mask
-from equipoise.data.volumes import BLOCK_BYTES, Piece, Volume
+from equipoise.data.volumes import BLOCK_BYTES, Piece, Volume, open_volume, space_of
 from equipoise.labels.mask_census import MaskCensus, MaskImage
 from equipoise.labels.mask_classes import OUTSIDE, UNKNOWN, MaskClasses
 from equipoise.labels.mask_components import Components
@@ -101,12 +101,12 @@ def _counted(
 ) -> Iterator[tuple[MaskImage, tuple[str, ...]]]:
     """Yield each image's counts: many images in parallel, or the blocks of few."""
     fast = not plain_enough(_expected_pixels(files))
-    rows = list(zip(files.names, files.paths, strict=True))
+    rows = list(zip(files.names, files.paths, files.images or [None] * len(files), strict=True))
     if threads > 1 and len(rows) >= 2 * threads:
         yield from in_order(rows, lambda row: _count_image(*row, classes, 1, block, fast), threads)
         return
-    for name, paths in rows:
-        yield _count_image(name, paths, classes, threads, block, fast)
+    for row in rows:
+        yield _count_image(*row, classes, threads, block, fast)
 
 
 def in_order(items: Sequence[_T] | Iterator[_T], work: Callable[[_T], Any], threads: int) -> Iterator[Any]:
@@ -140,7 +140,13 @@ def _expected_pixels(files: MaskFiles) -> int:
 
 
 def _count_image(
-    name: str, paths: tuple[Path | None, ...], classes: MaskClasses, threads: int, block: int, fast: bool
+    name: str,
+    paths: tuple[Path | None, ...],
+    image: Path | None,
+    classes: MaskClasses,
+    threads: int,
+    block: int,
+    fast: bool,
 ) -> tuple[MaskImage, tuple[str, ...]]:
     """Return the counts of one image's mask or masks."""
     found: list[MaskImage] = []
@@ -164,7 +170,17 @@ def _count_image(
         raise DataError(f"{name} has no mask. Give each image one, or leave its row out.")
     if classes.exclusive:
         return replace(found[0], stamp=stamp), tuple(notes)
-    return replace(_joined(name, paths, found), stamp=stamp), tuple(notes)
+    shape = found[0].shape if found else _shape_without_masks(name, image)
+    return replace(_joined(name, paths, found, shape), stamp=stamp), tuple(notes)
+
+
+def _shape_without_masks(name: str, image: Path | None) -> tuple[int, ...]:
+    if image is None:
+        raise DataError(
+            f"{name} has a mask of no class, and how many pixels it has is unknown. Put its file where the table "
+            "says, or leave its row out."
+        )
+    return space_of(open_volume(image))
 
 
 def _add(piece: Piece, counts: ValueCounts) -> None:
@@ -197,9 +213,8 @@ def _image_of(name: str, volume: Volume, counts: ValueCounts) -> MaskImage:
     )  # fmt: skip
 
 
-def _joined(name: str, paths: tuple[Path | None, ...], found: list[MaskImage]) -> MaskImage:
+def _joined(name: str, paths: tuple[Path | None, ...], found: list[MaskImage], shape: tuple[int, ...]) -> MaskImage:
     """Return the image whose classes have a mask each; of a class without a mask it has no pixel."""
-    shape = found[0].shape if found else (0,)
     size = int(np.prod(shape, dtype=np.int64))
     masks = iter(found)
     rows = [None if path is None else next(masks) for path in paths]

@@ -24,6 +24,7 @@ class MaskFiles:
         names: of the images.
         paths: for each image its mask, or one for each class of overlapping ones: None where it has none of the class.
         source: the folder, table or file.
+        images: for each image its file, which says how large it is where it has no mask; empty where no file is known.
         population: images there were before a sample was drawn; None without one.
     """
 
@@ -31,6 +32,7 @@ class MaskFiles:
     paths: tuple[tuple[Path | None, ...], ...]
     source: str
     population: int | None = None
+    images: tuple[Path | None, ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -50,7 +52,9 @@ class MaskFiles:
         if count == len(self):
             return self
         kept = np.sort(np.random.default_rng(seed).permutation(len(self))[:count])
-        return MaskFiles(tuple(self.names[k] for k in kept), tuple(self.paths[k] for k in kept), self.source, len(self))
+        names, paths = tuple(self.names[k] for k in kept), tuple(self.paths[k] for k in kept)
+        images = tuple(self.images[k] for k in kept) if self.images else ()
+        return MaskFiles(names, paths, self.source, len(self), images)
 
 
 def find_masks(path: str | Path) -> MaskFiles:
@@ -118,12 +122,19 @@ def find_mask_columns(
         for path in row:
             if path is not None and not path.exists():
                 raise DataError(f"{table}: {path}, a mask of {name}, does not exist. Correct the cell, or empty it.")
-    return MaskFiles(tuple(names), tuple(rows), str(table))
+    images = tuple(_image(table.parent, name) for name in names) if image in held else ()
+    return MaskFiles(tuple(names), tuple(rows), str(table), images=images)
 
 
 def stamp_of(paths: Sequence[Path | None]) -> str:
     """Return what changes when one of the files is replaced: their sizes and times."""
     return " ".join("-" if path is None else file_stamp(path) for path in paths)
+
+
+def _image(folder: Path, name: str | None) -> Path | None:
+    """Return the file of an image, None where the cell names none: it need not be there to count masks."""
+    path = _resolve(folder, name)
+    return path if path is not None and is_volume(path) and path.exists() else None
 
 
 def _resolve(folder: Path, cell: str | None) -> Path | None:

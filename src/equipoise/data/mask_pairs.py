@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from equipoise._checks import ArgumentError, DataError, EquipoiseError, listed
 from equipoise.data.masks import open_mask, read_mask, read_masks
-from equipoise.data.volumes import Region, Volume, is_volume, open_volume
+from equipoise.data.volumes import Region, Volume, is_volume, open_volume, space_of
 from equipoise.labels.mask_classes import IGNORED, MaskClasses
 from equipoise.labels.table import read_table
 
@@ -101,11 +101,6 @@ class MaskPairs:
 
 def _picked(values: tuple[_Each, ...], chosen: list[int]) -> tuple[_Each, ...]:
     return tuple(values[place] for place in chosen)
-
-
-def space_of(volume: Volume) -> tuple[int, ...]:
-    """Return the size of a volume along each axis but that of its channels."""
-    return tuple(length for letter, length in zip(volume.axes, volume.shape, strict=True) if letter != "S")
 
 
 def _with_channels(volume: Volume, region: Region) -> Region:

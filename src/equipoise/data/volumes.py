@@ -7,6 +7,7 @@ nibabel, or zarr.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,7 +76,7 @@ class Volume:
     @property
     def size(self) -> int:
         """Number of values: pixels times channels."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     @property
     def channels(self) -> int:
@@ -145,7 +146,13 @@ def open_volume(path: str | Path) -> Volume:
         ((5, 64, 48), 'ZYX', True)
         >>> folder.cleanup()
     """
-    path = Path(path)
+    volume = _opened(Path(path))
+    if not volume.shape or min(volume.shape) < 1:
+        raise DataError(f"{path} has no pixel: its shape is {volume.shape}. Leave it out, or write it again.")
+    return volume
+
+
+def _opened(path: Path) -> Volume:
     name = path.name.casefold()
     if any(part.casefold().endswith(".zarr") for part in path.parts):
         from equipoise.data._volume_zarr import open_zarr
@@ -186,6 +193,11 @@ def is_volume(path: Path) -> bool:
     return path.name.casefold().endswith(_NAMES)
 
 
+def space_of(volume: Volume) -> tuple[int, ...]:
+    """Return the size of a volume along each axis but that of its channels."""
+    return tuple(length for letter, length in zip(volume.axes, volume.shape, strict=True) if letter != "S")
+
+
 def even_pieces(shape: tuple[int, ...], itemsize: int, size: int) -> Iterator[Region]:
     """Yield regions of about `size` bytes, each of them in one run of memory, which tile an array of C order."""
     if not shape or 0 in shape:
@@ -200,6 +212,11 @@ def even_pieces(shape: tuple[int, ...], itemsize: int, size: int) -> Iterator[Re
         before = tuple(slice(index, index + 1) for index in outer)
         for start in range(0, shape[axis], step):
             yield (*before, slice(start, min(start + step, shape[axis])), *rest)
+
+
+def short_of(error: Exception) -> str:
+    """Return what an error of another library says, in one line."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(". ")[:200]
 
 
 def extent(region: Region) -> tuple[int, ...]:

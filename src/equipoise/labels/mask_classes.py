@@ -87,6 +87,11 @@ class MaskClasses:
         names = tuple(self.names)
         if not names or len(set(names)) < len(names) or not all(isinstance(name, str) and name for name in names):
             raise ArgumentError(f"The classes of masks must be distinct names; got {listed(names)}. Rename one.")
+        if self.exclusive and len(names) < 2:
+            raise ArgumentError(
+                f"Masks of which each pixel has one class need two classes at least; got {listed(names)}. "
+                "Name the background too, with its value."
+            )
         if len(names) > _MOST:
             raise ArgumentError(f"Masks can have {_MOST} classes at most; got {len(names)}. Join some of them.")
         object.__setattr__(self, "names", names)

@@ -16,10 +16,9 @@ from equipoise._checks import ArgumentError, DataError
 from equipoise._files import replacing
 from equipoise.balance import Ledger
 from equipoise.data import PixelScale
-from equipoise.data.mask_pairs import space_of
 from equipoise.data.mask_resize import resize_planes, scaled_size
 from equipoise.data.mask_write import mask_file_name, write_mask
-from equipoise.data.volumes import Region, Volume, is_volume, open_volume
+from equipoise.data.volumes import Region, Volume, is_volume, open_volume, space_of
 from equipoise.decision.masks import MaskRule
 from equipoise.labels.mask_classes import MaskClasses
 from equipoise.models import MaskModel

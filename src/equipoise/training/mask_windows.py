@@ -13,8 +13,7 @@ from torch import Tensor
 
 from equipoise.balance import Ledger
 from equipoise.data import PixelScale
-from equipoise.data.mask_pairs import space_of
-from equipoise.data.volumes import Region, Volume
+from equipoise.data.volumes import Region, Volume, space_of
 from equipoise.models import MaskModel
 from equipoise.scores.record import sigmoid, softmax
 from equipoise.training.sliding import Windows, plan_windows, sliding_blocks, sliding_logits
