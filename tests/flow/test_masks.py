@@ -307,7 +307,8 @@ def test_training_and_prediction_of_a_volume_larger_than_the_memory_allowed(tmp_
     (tmp_path / "recipe.yaml").write_text(recipe.to_yaml())
     done = subprocess.run(
         [sys.executable, "-c", _LARGE, "recipe.yaml", str(room)], cwd=tmp_path, capture_output=True, text=True,
-        check=False, env={**os.environ, "_RJEM_MALLOC_CONF": "background_thread:false", "MALLOC_ARENA_MAX": "1"},
+        check=False, env={**os.environ, "_RJEM_MALLOC_CONF": "background_thread:false", "MALLOC_ARENA_MAX": "1",
+             "CUDA_VISIBLE_DEVICES": ""},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     assert "limited" in done.stdout

@@ -75,7 +75,7 @@ def test_losses_of_masks_are_deterministic_there_and_equal_those_of_the_cpu(name
     torch.set_deterministic_debug_mode("error")
     try:
         for device in ("cpu", "cuda"):
-            leaf = logits.to(device).requires_grad_()
+            leaf = logits.detach().clone().to(device).requires_grad_()
             value = loss(leaf, labels.to(device))
             value.backward()
             found[device] = (value.detach().cpu(), leaf.grad.cpu())
