@@ -39,7 +39,7 @@ def loaded() -> bool:
 class _Tables:
     """What one thread at a time adds words of pixels to."""
 
-    few: NDArray[np.uint32] = field(default_factory=lambda: kernels().empty_few())
+    few: Any = field(default_factory=lambda: kernels().FewCounts())
     many: NDArray[np.uint32] | None = None
     words: int = 0
 
@@ -136,28 +136,27 @@ class ValueCounts:
         return kept
 
     def _add_words(self, unsigned: NDArray[Any]) -> None:
-        whole = len(unsigned) * unsigned.itemsize // 8 * 8 // unsigned.itemsize
         try:
             tables = self._tables.pop()
         except IndexError:
             tables = _Tables()
-        words = unsigned[:whole].view(np.uint64)
-        added = kernels().add_few(words, tables.few) if whole and unsigned.itemsize == 1 else 0
-        if added < len(words):
+        rest = unsigned[tables.few.add(unsigned) :] if unsigned.itemsize == 1 else unsigned
+        whole = len(rest) * rest.itemsize // 8 * 8 // rest.itemsize
+        if whole:
             if tables.many is None:
                 tables.many = kernels().empty_tables()
-            kernels().add_words(words[added:], tables.many)
-        if whole < len(unsigned):
-            self._keep(np.bincount(unsigned[whole:]), self._kind)
-        tables.words += len(words)
+            kernels().add_words(rest[:whole].view(np.uint64), tables.many, False)
+        if whole < len(rest):
+            self._keep(np.bincount(rest[whole:]), self._kind)
+        tables.words += len(unsigned)
         if tables.words > _FULL:
             self._empty(tables)
             tables = _Tables()
         self._tables.append(tables)
 
     def _empty(self, tables: _Tables) -> None:
-        few = tables.few.sum(axis=0, dtype=np.int64).reshape(kernels().FEW, kernels().FEW)
-        self._keep(few.sum(axis=0) + few.sum(axis=1), np.dtype(self._kind if self._kind.itemsize == 1 else np.uint8))
+        if self._kind.itemsize == 1:
+            self._keep(tables.few.counts(), self._kind)
         if tables.many is not None:
             counts = kernels().word_counts(tables.many)
             if self._kind.itemsize == 1:  # a cell is two neighbours
