@@ -34,3 +34,78 @@ def test_a_third_value_in_the_last_pixel_is_met() -> None:
         counts.add(pixels)
         assert counts.total()[7] == 1
         assert sum(counts.total().values()) == size
+
+
+def counted(blocks: list[np.ndarray], *, fast: bool = True) -> dict[float, int]:
+    counts = ValueCounts(MaskClasses.from_foreground(), fast)
+    for block in blocks:
+        counts.add(block)
+    return dict(+counts.total())
+
+
+def expected(blocks: list[np.ndarray]) -> dict[float, int]:
+    met, times = np.unique(np.concatenate([block.ravel() for block in blocks]), return_counts=True)
+    return dict(zip(met.tolist(), times.tolist(), strict=True))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [range(3), range(5), range(8), range(17), range(32), (0, 16, 31), (1, 2, 4, 8, 16), (5, 26, 30), range(40)],
+)
+def test_noise_and_runs_of_few_values_in_one_block(values: tuple[int, ...]) -> None:
+    kernels()
+    random = np.random.default_rng(len(values))
+    known = np.array(values, np.uint8)
+    noise = random.choice(known, 500_001)
+    runs = np.repeat(random.choice(known, 3_000), random.integers(1, 400, 3_000))
+    block = np.concatenate([noise, runs, np.full(70_000, known[-1]), noise[:200_000]])
+    blocks = [block, block[3:70_000], block[: 1 << 19].reshape(512, 1024)[::2, 1::3]]
+    assert counted(blocks) == expected(blocks)
+
+
+def test_a_value_of_32_or_more_anywhere_in_a_block() -> None:
+    kernels()
+    random = np.random.default_rng(0)
+    for calm in (False, True):
+        for place in (0, 4_095, 32_768, 99_999, 100_000):
+            block = random.integers(0, 3 if calm else 32, 100_001, np.uint8)
+            if calm:
+                block = np.repeat(block, 30)[:100_001]
+            block[place] = 200
+            assert counted([block]) == expected([block]), (calm, place)
+
+
+def test_sums_of_bits_carry_past_every_digit() -> None:
+    kernels()
+    block = np.tile(np.array([31, 30, 31, 29, 31, 23, 31, 15], np.uint8), 1 << 17)
+    blocks = [block[shift:] for shift in range(0, 24, 3)]
+    assert counted(blocks) == expected(blocks)
+
+
+def test_bytes_that_cannot_be_written_or_start_off_a_word() -> None:
+    random = np.random.default_rng(1)
+    fixed = np.frombuffer(random.integers(0, 9, 90_003, np.uint8).tobytes(), np.uint8)
+    blocks = [fixed, fixed[1:], fixed[5:-2]]
+    assert counted(blocks) == expected(blocks)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8, np.bool_, np.int32, np.float32, np.float64])
+@pytest.mark.parametrize("pair", [(0, 1), (0, 255), (254, 255), (127, 128), (3, 9)])
+def test_two_values_without_kernels(kind: type, pair: tuple[int, int]) -> None:
+    random = np.random.default_rng(2)
+    two = np.array(pair, np.uint8).astype(kind)
+    blocks = [random.choice(two, size) for size in (1, 5, 8_191, 300_007)]
+    blocks += [np.full(70_001, two[1]), np.full(70_001, two[0]), random.choice(two, 5_000).reshape(50, 100)[:, ::2]]
+    assert counted(blocks, fast=False) == expected(blocks)
+    if kind is not np.bool_:
+        late = np.full(600_000, two[0])
+        late[-1] = np.array(77, np.uint8).astype(kind)
+        assert counted([*blocks, late], fast=False) == expected([*blocks, late])
+
+
+def test_nan_beside_two_values() -> None:
+    pixels = np.zeros(700_001, np.float32)
+    pixels[::3], pixels[::7] = 1, np.nan
+    counts = ValueCounts(MaskClasses.from_foreground())
+    counts.add(pixels)
+    assert (dict(counts.total()), counts.nans) == (expected([pixels[~np.isnan(pixels)]]), int(np.isnan(pixels).sum()))

@@ -16,6 +16,8 @@ from equipoise.labels.mask_classes import OUTSIDE, UNKNOWN, MaskClasses
 
 _MANY = 256  # more distinct numbers in one block than this: not a table of values but a scale
 _COMPARED = 8
+_PART = 1 << 18  # pixels that NumPy compares at a time: fewer cost calls, more leave the caches
+_LANES = 1 << 13  # sums that NumPy adds a row of pixels to
 _FULL = 1 << 30  # a cell holds four times as much
 _PLAIN = 1 << 28  # pixels that NumPy counts sooner than the compiled kernels are loaded
 _loaded = threading.Lock()
@@ -98,7 +100,7 @@ class ValueCounts:
     def _add_small(self, pixels: NDArray[Any]) -> None:
         """Whole numbers of one or two bytes: two values of a byte are compared, anything else goes into a table."""
         kind = np.dtype(f"u{pixels.dtype.itemsize}")
-        unsigned = np.ascontiguousarray(pixels).view(kind)
+        unsigned = _uniform(pixels).view(kind)
         self._kind = pixels.dtype
         if kind.itemsize == 1 and self._known is None and not self._many:
             found = np.flatnonzero(np.bincount(unsigned[: 1 << 16], minlength=256))
@@ -181,8 +183,7 @@ class ValueCounts:
         known = self._known
         if len(known) <= _COMPARED:
             counts = np.zeros(len(known), np.int64)
-            count_equal = kernels().numbers_equal if self.fast and loaded() else _equal_plainly
-            nans = int(count_equal(np.ascontiguousarray(pixels), known, counts))
+            nans = _add_equal(pixels, known, counts)
             if counts.sum() + nans == len(pixels):
                 with self._lock:
                     self.nans += nans
@@ -226,21 +227,49 @@ class ValueCounts:
 
 
 def _other_plainly(pixels: NDArray[np.uint8], known: NDArray[np.uint8]) -> int | None:
-    """The same as `ValueCounts._other_of_two`, by NumPy, in parts whose comparison stays in the first caches."""
-    counts = [0, 0]
-    for start in range(0, len(pixels), 1 << 16):
-        part = pixels[start : start + (1 << 16)]
-        for k in (0, 1):
-            counts[k] += int(np.count_nonzero(part == known[k]))
-    return counts[1] if sum(counts) == len(pixels) else None
+    """The same as `ValueCounts._other_of_two`, by NumPy."""
+    for kind in (np.uint8, np.int8):  # in the second, 255 lies beside 0
+        low, high = sorted(map(int, known.view(kind)))
+        if high - low == 1:
+            seen = pixels.view(kind)
+            if seen.min() < low or seen.max() > high:
+                return None
+            above = _above(seen, low)
+            return above if int(known.view(kind)[1]) == high else len(pixels) - above
+    counts = np.zeros(2, np.int64)
+    _add_equal(pixels, known, counts)
+    return int(counts[1]) if counts.sum() == len(pixels) else None
 
 
-def _equal_plainly(pixels: NDArray[Any], values: NDArray[Any], counts: NDArray[np.int64]) -> int:
-    """Add to `counts` how many pixels equal each of `values`; return how many are NaN."""
-    for start in range(0, len(pixels), 1 << 16):
-        part = pixels[start : start + (1 << 16)]
-        counts += [np.count_nonzero(part == value) for value in values]
-    return int(np.count_nonzero(pixels != pixels)) if pixels.dtype.kind == "f" else 0  # noqa: PLR0124 (only NaN is so)
+def _above(pixels: NDArray[Any], low: int) -> int:
+    """Return how many pixels of one byte are `low` + 1 where all others are `low`: sums of 255 do not overflow."""
+    found = 0
+    for start in range(0, len(pixels), 255 * _LANES):
+        part = pixels[start : start + 255 * _LANES]
+        rows = len(part) // _LANES
+        sums = part[: rows * _LANES].reshape(rows, _LANES).view(np.uint8).sum(axis=0, dtype=np.uint8)
+        sums -= np.uint8(rows * low % 256)
+        found += int(sums.sum(dtype=np.int64)) + int(np.count_nonzero(part[rows * _LANES :] > low))
+    return found
+
+
+def _add_equal(pixels: NDArray[Any], values: NDArray[Any], counts: NDArray[np.int64]) -> int:
+    """Add to `counts` how many pixels equal each of `values`; return how many of the others are NaN."""
+    nans = 0
+    for start in range(0, len(pixels), _PART):
+        part = pixels[start : start + _PART]
+        found = [np.count_nonzero(part == value) for value in values]
+        counts += found
+        if part.dtype.kind == "f" and sum(found) < len(part):
+            nans += int(np.count_nonzero(np.isnan(part)))
+    return nans
+
+
+def _uniform(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Return pixels in one run that starts at a word and may be written, or the kernels would be compiled once more."""
+    if pixels.flags.c_contiguous and pixels.flags.writeable and pixels.__array_interface__["data"][0] % 8 == 0:
+        return pixels
+    return pixels.copy()
 
 
 def plain_enough(pixels: int) -> bool:

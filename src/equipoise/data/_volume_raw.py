@@ -41,8 +41,11 @@ class RawSource:
         shape = self._shape[::-1] if self._fortran else self._shape
         first = int(np.ravel_multi_index([part.start for part in region], shape)) if shape else 0
         run = np.empty(extent(region), self._dtype)
-        with self._path.open("rb", buffering=0) as file:
-            got = read_into(file.fileno(), run, self._offset + first * self._dtype.itemsize)
+        descriptor = os.open(self._path, os.O_RDONLY)
+        try:
+            got = read_into(descriptor, run, self._offset + first * self._dtype.itemsize)
+        finally:
+            os.close(descriptor)
         if got < run.nbytes:
             raise DataError(f"{self._path} ended while it was read. Copy or write the file again.")
         run = native(run)

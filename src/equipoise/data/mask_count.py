@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,12 +19,14 @@ from equipoise.data._cache_build import Unwatched, Watch
 from equipoise.data._mask_values import ValueCounts, plain_enough
 from equipoise.data.mask_files import MaskFiles, find_masks, stamp_of
 from equipoise.data.masks import open_mask
-from equipoise.data.volumes import BLOCK_BYTES, Piece, Volume, open_volume, space_of
+from equipoise.data.volumes import Piece, Volume, open_volume, space_of
 from equipoise.labels.mask_census import MaskCensus, MaskImage
 from equipoise.labels.mask_classes import OUTSIDE, UNKNOWN, MaskClasses
 from equipoise.labels.mask_components import Components
 
 _T = TypeVar("_T")
+_BLOCK = 2 << 20  # bytes: smaller ones cost calls, larger ones leave the caches
+_HANDFUL = 8  # blocks that a thread is given at most
 _KEPT = 16  # distinct values of a mask that are kept
 
 
@@ -33,7 +36,7 @@ def count_masks_of(
     *,
     components: bool = False,
     workers: int | None = None,
-    block: int = BLOCK_BYTES,
+    block: int = _BLOCK,
     watch: Watch | None = None,
 ) -> MaskCensus:
     """Return the census of masks: pixels and images of each class, image by image.
@@ -157,7 +160,7 @@ def _count_image(
             continue
         volume = open_mask(path, colours=_coloured(classes))
         counts = ValueCounts(classes, fast)
-        for _ in in_order(volume.pieces(block), partial(_add, counts=counts), threads):
+        for _ in in_order(_handfuls(volume, block, threads), partial(_add, counts=counts), threads):
             pass
         found.append(_image_of(name, volume, counts))
         notes += [text for text in volume.notes if not text.endswith("is read.") or "holds" in text]
@@ -183,8 +186,17 @@ def _shape_without_masks(name: str, image: Path | None) -> tuple[int, ...]:
     return space_of(open_volume(image))
 
 
-def _add(piece: Piece, counts: ValueCounts) -> None:
-    counts.add(piece.read())
+def _handfuls(volume: Volume, block: int, threads: int) -> Iterator[list[Piece]]:
+    """Yield the pieces of a volume, several at a time where there are many: to hand one over costs time too."""
+    pieces = volume.pieces(block)
+    size = min(_HANDFUL, max(1, volume.size * volume.dtype.itemsize // (block * 8 * threads)))
+    while few := list(islice(pieces, size)):
+        yield few
+
+
+def _add(pieces: list[Piece], counts: ValueCounts) -> None:
+    for piece in pieces:
+        counts.add(piece.read())
 
 
 def _coloured(classes: MaskClasses) -> bool:
