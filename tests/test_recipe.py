@@ -85,7 +85,7 @@ def test_monitors_objectives_and_model_settings_are_those_of_their_rooms() -> No
 
     monitors = set(typing.get_args(TrainingSettings.model_fields["monitor"].annotation))
     assert monitors == {*MONITORS, *MASK_MONITORS}
-    known = {key for keys in _SETTINGS.values() for key in keys} - {"deep_supervision"}
+    known = {key for keys in _SETTINGS.values() for key in keys}
     known |= {key for model in (*MODELS.values(), Hybrid) for key in inspect.signature(model).parameters}
     for form, _ in OBJECTIVES.values():
         assert DecisionSettings(maximize=form).maximize == form

@@ -20,6 +20,7 @@ from equipoise.report import diagnose, write_report
 from equipoise.report.mask_view import MaskView, pooled_folds
 from equipoise.runs import Run
 from equipoise.training import Silent, train
+from equipoise.training.mask_predict import predict_masks
 from mask_runs import recipe_of, write_discs
 
 pytest.importorskip("monai", reason="MONAI is not installed")
@@ -85,6 +86,25 @@ def test_cut_after_any_step_it_ends_with_the_same_bytes(finished: Run, tmp_path:
         assert (run.path / name).read_bytes() == (finished.path / name).read_bytes(), name
 
 
+def test_deep_supervision_judges_every_output_and_leaves_one_to_predict_with(tmp_path: Path) -> None:
+    table = write_discs(tmp_path / "data", images=10)
+    runs = {}
+    for deep in (True, False):
+        recipe = recipe_of(
+            table, model={"deep_supervision": deep, "stages": 4}, masks={"patches": 32}, training={"epochs": 2}
+        )
+        runs[deep] = train(recipe, out=tmp_path / str(deep))
+        assert runs[deep].read_record("model")["members"][0]["settings"]["deep_supervision"] is deep
+    losses = [
+        [json.loads(line)["training_loss"] for line in run.file("events.jsonl").read_text().splitlines()
+         if '"epoch"' in line and "training_loss" in line]
+        for run in runs.values()
+    ]  # fmt: skip
+    assert losses[0] != losses[1]  # another loss
+    assert predict_masks(runs[True], tmp_path / "data" / "i0.npy", out=tmp_path / "masks")
+    assert np.load(tmp_path / "masks" / "i0.npy").shape == (32, 32)
+
+
 @pytest.mark.parametrize(("weights", "kinds"), [
     ({"ground": 12.0, "disc": 0.7}, ("mask_empty", "mask_share")),
     ({"ground": 0.2, "disc": 10.0}, ("mask_full", "mask_share")),
@@ -142,8 +162,6 @@ def test_overlapping_classes_of_which_one_is_in_few_images(tmp_path: Path) -> No
     assert plan["classes"] == ["disc", "spot", "(anywhere)"]
     assert rule.value("predicted_share", "spot") > 0
     folder = tmp_path / "masks"
-    from equipoise.training.mask_predict import predict_masks
-
     found = predict_masks(run, table.parent / "i0.npy", out=folder)
     assert sorted(file.name for file in found[0].files) == ["i0_disc.npy", "i0_spot.npy"]
     assert set(np.unique(np.load(folder / "i0_disc.npy"))) <= {0, 255}

@@ -20,7 +20,7 @@ EXCLUSIVE_TERMS = ("cross_entropy", "focal", "dice", "generalised_dice", "tversk
 OVERLAPPING_TERMS = ("bce", *EXCLUSIVE_TERMS[1:])
 MASK_MONITORS = ("dice", "iou")
 _OF_DATA = ("masks", "mask_values", "foreground", "ignore")
-_OF_MODEL = ("stages",)
+_OF_MODEL = ("stages", "deep_supervision")
 
 
 def mask_issues(recipe: Recipe) -> Iterator[Issue]:

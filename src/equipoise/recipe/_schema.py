@@ -319,6 +319,7 @@ class ModelSettings(_Settings):
     attention_dropout: _BelowOne | None = None
     drop_path: _BelowOne | None = None  # share of the backbone's residual branches skipped in training
     stages: Annotated[_Whole, Field(ge=3)] | None = None  # of unet: how often it halves, and one more
+    deep_supervision: _Switch | None = None  # of unet: the loss judges coarser outputs too; null: it does not
     # Image models: none, imagenet (from the network), a file of weights, or a finished run of the same model.
     pretrained: _WeightsName = "none"
     initial_bias: Literal["prevalence", "zero"] = "prevalence"

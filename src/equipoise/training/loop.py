@@ -89,6 +89,7 @@ class Fit:
         seed: of the order of rows and of dropout.
         higher_is_better: direction of the watched metric.
         workers: how many processes share the work, under `torchrun`.
+        trained: what is called in training in the place of `model`, of the same parameters; None: the model itself.
     """
 
     def __init__(
@@ -103,7 +104,9 @@ class Fit:
         seed: int,
         higher_is_better: bool,
         workers: Workers = Workers(),
+        trained: nn.Module | None = None,
     ) -> None:
+        self._trained = model if trained is None else trained
         self.model, self.phases, self.train_rows, self.validation_rows = model, tuple(phases), train, validation
         self.settings, self.seed, self.workers = settings, seed, workers
         self.higher_is_better = higher_is_better
@@ -260,7 +263,7 @@ class Fit:
                 yield shuffled.part(left + self.workers.rank, right, self.workers.count)
 
     def _forward(self) -> nn.Module:
-        model: Any = torch.compile(self.model) if self.settings.compile else self.model
+        model: Any = torch.compile(self._trained) if self.settings.compile else self._trained
         return model if self.workers.count == 1 else nn.parallel.DistributedDataParallel(model)
 
     def _remember(self, value: float) -> None:

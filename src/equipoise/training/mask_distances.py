@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -79,6 +80,8 @@ def _distances(
             '"equipoise[segmentation]".'
         ) from error
     one, other = (torch.from_numpy(np.ascontiguousarray(mask))[None, None].float() for mask in (said, truth))
-    far = compute_hausdorff_distance(one, other, include_background=True, percentile=95, spacing=spacing)
-    near = compute_surface_dice(one, other, [tolerance], include_background=True, spacing=spacing)
+    with warnings.catch_warnings():  # MONAI calls its own deprecated argument
+        warnings.simplefilter("ignore", FutureWarning)
+        far = compute_hausdorff_distance(one, other, include_background=True, percentile=95, spacing=spacing)
+        near = compute_surface_dice(one, other, [tolerance], include_background=True, spacing=spacing)
     return float(far), float(near)

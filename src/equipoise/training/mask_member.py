@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from equipoise._checks import RunError
 from equipoise.data import MaskPatches, PixelScale, index_locations, make_mask_augmenter, measure_scale
@@ -129,8 +129,7 @@ class MaskTraining(KeptTraining):
             prior=prepared.prior,
             initial_bias=settings.initial_bias,
             pretrained=settings.pretrained,
-            **given,
-            **({"deep_supervision": False} if settings.name == "unet" else {}),
+            **({"deep_supervision": False} if settings.name == "unet" else {}) | given,
         )
 
     def _rows(self, scale: PixelScale) -> PatchRows:
@@ -149,9 +148,10 @@ class MaskTraining(KeptTraining):
 
     def _fit(self, model: MaskModel, rows: Rows) -> Fit:
         draws = torch.arange(len(rows))
+        supervised = bool(self.prepared.recipe.model.deep_supervision)
         return Fit(
             model,
-            [Phase(self.loss, lambda _: draws)],
+            [Phase(_LossOfHeads(self.loss) if supervised else self.loss, lambda _: draws)],
             rows,
             rows,
             self.settings,
@@ -159,6 +159,7 @@ class MaskTraining(KeptTraining):
             seed=self.seed,
             higher_is_better=True,
             workers=self.workers,
+            trained=_AllHeads(model) if supervised else None,
         )
 
     # -- watching --------------------------------------------------------------------------------------------------
@@ -230,6 +231,34 @@ class MaskTraining(KeptTraining):
             return TrainedMasks(weights=tensors, **record)
         except TypeError as error:
             raise RunError(f"{self.finished_file} is damaged ({error}). Start again with --overwrite.") from error
+
+
+@final
+class _AllHeads(nn.Module):
+    """A model that answers with its coarser outputs too, for deep supervision."""
+
+    def __init__(self, model: MaskModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return (images, heads, outputs, ...)."""
+        found: Tensor = self.model.heads(images)
+        return found
+
+
+@final
+class _LossOfHeads(nn.Module):
+    """The loss of all outputs of deep supervision: `MaskLoss.of_heads`."""
+
+    def __init__(self, loss: MaskLoss) -> None:
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, logits: Tensor, labels: Tensor, *, normaliser: float) -> Tensor:
+        """Return the loss; logits are (images, heads, outputs, ...)."""
+        found: Tensor = self.loss.of_heads(logits, labels, normaliser=normaliser)
+        return found
 
 
 def make_guard(prepared: MaskPrepared) -> MaskGuard:
