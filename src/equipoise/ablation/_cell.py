@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from equipoise._checks import EquipoiseError
-from equipoise.decision import higher_is_better, monitor_value
-from equipoise.decision.monitor import MONITORS
+from equipoise.ablation._kinds import kind_of
 from equipoise.recipe import Recipe, recipe_from
 from equipoise.runs import Run
-from equipoise.scores import read_scores
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,17 +64,9 @@ def recipe_of(values: Any) -> Recipe:
 def validation_value(run: Run, recipe: Recipe, metric: str) -> float:
     """Return the metric of a finished run on its validation role: what is shown while others are trained.
 
-    Thresholds are fitted on the very rows, so the figure is optimistic: it ranks arms and is never reported. Metrics
-    that cannot be watched are replaced by the one that the training watched.
-
     Args:
         run: finished.
         recipe: of the run.
         metric: of the ablation.
     """
-    name = metric if metric in MONITORS else f"macro_{metric}"
-    if name not in MONITORS:
-        name = recipe.training.monitor
-    task = run.read_record("census")["task"]
-    value = monitor_value(name, read_scores(run.scores_file("validation"), role="validation", task=task))
-    return value if higher_is_better(name) else -value
+    return kind_of(recipe).validation_value(run, recipe, metric)

@@ -30,6 +30,7 @@ _SECTIONS = {
     "model": "model",
     "distil": "model",
     "images": "augmentation",
+    "masks": "augmentation",
     "decision": "decision",
 }
 _SCHEDULE = (
@@ -37,8 +38,12 @@ _SCHEDULE = (
     "minimum_learning_rate", "average", "gradient_clip",
 )  # fmt: skip
 _MACHINE = ("precision", "channels_last", "compile", "deterministic", "device", "threads", "checkpoint_seconds")
+_OF_MASKS = {
+    "planned": "correction", "target": "correction", "patches": "budget", "least_component": "decision",
+    "overlap": "decision",
+}  # fmt: skip
 _SILENT = ("name", "log", "tracking", "arms")  # nothing is computed from them
-_SILENT_KEYS = ("images.cache", "images.store", "images.gallery")
+_SILENT_KEYS = ("images.cache", "images.store", "images.gallery", "masks.bands")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +82,8 @@ def aspect_of(key: str) -> str:
     if section == "training":
         name = rest.split(".")[0]
         return "schedule" if name in _SCHEDULE else "machine" if name in _MACHINE else "budget"
+    if section == "masks" and rest.split(".")[0] in _OF_MASKS:
+        return _OF_MASKS[rest.split(".")[0]]
     return _SECTIONS.get(section, "model")
 
 

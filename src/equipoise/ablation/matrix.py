@@ -273,6 +273,10 @@ def _contents(recipe: Recipe) -> dict[str, str]:
 
 def _usual_metric(recipe: Recipe) -> str:
     """Return what arms are compared in where nobody said: as `train` compares the arms of a recipe."""
+    if recipe.model.of_masks:
+        data = recipe.data
+        several = len(data.masks) > 1 or len(data.mask_values or ()) > 2
+        return "macro_image_dice" if several else "image_dice"
     task: str | None = recipe.data.task
     if task is None and recipe.data.table is not None and Path(recipe.data.table).is_file():
         from equipoise.labels import read_labels

@@ -10,37 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from equipoise import __version__
 from equipoise._checks import DataError, EquipoiseError, RunError, listed
 from equipoise._files import read_json, write_json
-from equipoise.balance import Ledger
-from equipoise.decision import DecisionRule, RuleByParts, fit_by_parts, raw_rule, read_rule
+from equipoise.ablation._kinds import CellKind, JudgedCell, kind_of_run
 from equipoise.evidence import ArmScores, Verdicts, judge_arms
 from equipoise.evidence.verdict import FREE_FIX
 from equipoise.labels import read_split
-from equipoise.recipe import read_recipe
 from equipoise.report.ablation_view import read_about, read_status
 from equipoise.runs import Run
-from equipoise.scores import Scores, read_scores
 from equipoise.scores.ids import digest, hash_ids
 
 VERDICT, TEST_VERDICT, TEST_OPENED = "verdict.json", "verdict-test.json", "test-opened.json"
-_RANKING = ("auc", "ap")  # no threshold enters
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Cell:
-    """One finished run, as far as it is needed to judge it."""
-
-    id: str
-    fold: int | None
-    version: str
-    scores: Scores
-    ledger: Ledger
-    rule: DecisionRule
-    decision: Any
 
 
 def write_verdict(
@@ -55,10 +37,11 @@ def write_verdict(
 ) -> Verdicts:
     """Judge every arm of an ablation, write ``verdict.json`` (``verdict-test.json``), and return the verdicts.
 
-    Rows of the validation role are judged, at thresholds fitted on other parts of them (`fit_by_parts`, with the
-    decision settings of each arm). With `test`, those of the test role, at the decision rule of each run; that the test
-    was opened is written to ``test-opened.json`` before any of its scores are read. With folds, rows of all folds are
-    pooled by id; a row that several folds have in their validation role is taken from the first.
+    Rows of the validation role (of masks: images) are judged, at thresholds fitted on other parts of them
+    (`fit_by_parts`, with the decision settings of each arm; `fit_masks_by_parts`). With `test`, those of the test role,
+    at the decision rule of each run; that the test was opened is written to ``test-opened.json`` before any of its
+    scores are read. With folds, rows of all folds are pooled by id; a row that several folds have in their validation
+    role is taken from the first.
 
     Cells that are missing, unfinished, failed or changed are left out and named; an arm is compared over the seeds that
     it shares with the reference.
@@ -80,10 +63,14 @@ def write_verdict(
     path = Path(path)
     about = read_about(path)
     runs, said = _finished_runs(path, about)
-    metric, role = metric or about["metric"] or _usual_metric(runs), "test" if test else "validation"
+    if not runs:
+        _require_reference(path, about, {})
+    run = next(iter(runs.values()))[0]
+    kind, role = kind_of_run(run), "test" if test else "validation"
+    metric = metric or about["metric"] or kind.usual_metric(run)
     opened = [_open_test(path, runs, str(metric))] if test else []
-    cells = {name: _read_cell(run, cell, role) for name, (run, cell) in runs.items()}
-    arms, lacking = _gathered(about, cells, metric, test=test)
+    cells = {name: kind.read(run, cell, role) for name, (run, cell) in runs.items()}
+    arms, lacking = _gathered(about, cells, kind, metric, test=test)
     _require_reference(path, about, arms)
     found = judge_arms(
         arms, str(about["reference"]), metric, margin=margin or about.get("margin"), against=against,
@@ -161,14 +148,6 @@ def _finished_runs(path: Path, about: Mapping[str, Any]) -> tuple[dict[str, tupl
     return found, [f"Left out: {name} ({reason.rstrip('.')})." for name, reason in unusable.items()]
 
 
-def _usual_metric(runs: Mapping[str, tuple[Run, Mapping[str, Any]]]) -> str:
-    """Return what is compared where the matrix does not say: QWK for grades, macro-F1 for other classes, F1 for one."""
-    for run, _ in runs.values():
-        census = run.read_record("census")
-        return "qwk" if census["task"] == "ordinal" else "f1" if census["task"] == "binary" else "macro_f1"
-    return "macro_f1"
-
-
 def _require_reference(path: Path, about: Mapping[str, Any], arms: Mapping[str, ArmScores]) -> None:
     reference = str(about["reference"])
     there = [name for name, arm in arms.items() if arm.scores]
@@ -180,7 +159,7 @@ def _require_reference(path: Path, about: Mapping[str, Any], arms: Mapping[str, 
         )
 
 
-def _versions(cells: Mapping[str, _Cell]) -> Iterator[str]:
+def _versions(cells: Mapping[str, JudgedCell]) -> Iterator[str]:
     by_version: dict[str, list[str]] = {}
     for name, cell in cells.items():
         by_version.setdefault(cell.version, []).append(name)
@@ -210,24 +189,11 @@ def _splits(runs: Mapping[str, tuple[Run, Mapping[str, Any]]]) -> list[Any]:
     return [read_split(run.file("split.csv")) for run in by_fold.values()]
 
 
-def _read_cell(run: Run, cell: Mapping[str, Any], role: str) -> _Cell:
-    task = run.read_record("census")["task"]
-    return _Cell(
-        id=str(cell["id"]),
-        fold=cell.get("fold"),
-        version=str(run.about.get("equipoise", "?")),
-        scores=read_scores(run.scores_file(role), role=role, task=task),
-        ledger=Ledger.from_dict(run.read_record("ledger")),
-        rule=read_rule(run.file("decision.json")),
-        decision=read_recipe(run.file("recipe.yaml")).decision,
-    )
-
-
 # --- arms
 
 
 def _gathered(
-    about: Mapping[str, Any], cells: Mapping[str, _Cell], metric: str, *, test: bool
+    about: Mapping[str, Any], cells: Mapping[str, JudgedCell], kind: CellKind, metric: str, *, test: bool
 ) -> tuple[dict[str, ArmScores], list[str]]:
     """Return the scores and rules of each arm by seed, and which seeds lack a fold."""
     arms: dict[str, ArmScores] = {}
@@ -242,46 +208,6 @@ def _gathered(
             if len(there) < len(wanted):
                 said.append(f"{arm}, seed {seed}, lacks {len(wanted) - len(there)} of its folds and is left out.")
                 continue
-            scores[seed], fold_of = _pooled(there)
-            raw[seed], fixed[seed] = _rules(there, scores[seed], fold_of, metric, test=test)
+            scores[seed], raw[seed], fixed[seed] = kind.arm(there, metric, test=test)
         arms[arm] = ArmScores(scores, raw, fixed)
     return {name: arm for name, arm in arms.items() if arm.scores}, said
-
-
-def _rules(cells: Sequence[_Cell], scores: Scores, fold_of: NDArray[np.int64], metric: str, *, test: bool) -> Any:
-    """Return the raw and the fixed rule of one arm and seed; nothing where no threshold enters."""
-    if metric.rpartition("_")[2] in _RANKING:
-        return None, None
-    raw = [raw_rule(cell.scores, cell.ledger) for cell in cells]
-    if test:
-        fixed: Any = _by_fold(scores, fold_of, [cell.rule for cell in cells])
-    else:
-        decision = cells[0].decision
-        fixed = fit_by_parts(scores, decision.maximize, method=decision.method, calibrate=decision.calibration)
-    return _by_fold(scores, fold_of, raw), fixed
-
-
-def _by_fold(scores: Scores, fold_of: NDArray[np.int64], rules: Sequence[DecisionRule]) -> DecisionRule | RuleByParts:
-    return rules[0] if len(rules) == 1 else RuleByParts.of(scores, fold_of, rules)
-
-
-def _pooled(cells: Sequence[_Cell]) -> tuple[Scores, NDArray[np.int64]]:
-    """Return the scores of all folds, each row once, and the place of the cell that it is from, shape (rows,)."""
-    first = cells[0].scores
-    if len(cells) == 1:
-        return first, np.zeros(len(first), dtype=np.int64)
-    names = np.concatenate([cell.scores.ids.astype(str) for cell in cells])
-    place = np.repeat(np.arange(len(cells)), [len(cell.scores) for cell in cells])
-    _, rows = np.unique(names, return_index=True)  # the first fold that has it
-    groups = [cell.scores.groups for cell in cells]
-    pooled = Scores(
-        labels=np.concatenate([cell.scores.labels for cell in cells])[rows],
-        values=np.concatenate([cell.scores.values for cell in cells])[rows],
-        kind=first.kind,
-        ids=names[rows],
-        groups=None if first.groups is None else np.concatenate([one for one in groups if one is not None])[rows],
-        role=first.role,
-        classes=first.classes,
-        task=first.task,
-    )
-    return pooled, place[rows]

@@ -11,7 +11,8 @@ from equipoise._checks import ArgumentError, EquipoiseError
 from equipoise.cli._options import console, print_json, print_table
 
 if TYPE_CHECKING:
-    from equipoise.evidence import MetricTable
+    from equipoise.evidence import CountedMasks, MetricTable
+    from equipoise.metrics.mask_scores import MaskScores
     from equipoise.runs import Run
 
 _SHOWN = ("dice", "image_dice", "iou", "precision", "recall", "hd95", "nsd", "predicted_share", "actual_share")
@@ -28,6 +29,26 @@ def is_mask_run(path: Path) -> bool:
         return read_recipe(path / "recipe.yaml").model.of_masks
     except EquipoiseError:
         return False
+
+
+def judged_masks(path: Path) -> tuple[MaskScores, CountedMasks]:
+    """Return the scores of the test images of a run of masks, and its own rule with the counts that it stored."""
+    from equipoise.metrics.mask_scores import read_mask_scores
+    from equipoise.report.mask_view import read_test_counts
+    from equipoise.runs import Run
+
+    if not is_mask_run(path):
+        raise ArgumentError(f"{path} is no run of masks, as the other is. Compare two of masks, or two of rows.")
+    run = Run.open(path)
+    if not run.scores_file("test").is_file():
+        raise ArgumentError(f"{path} has no test role: nothing was judged. Keep images aside, and train again.")
+    return read_mask_scores(run.scores_file("test")), read_test_counts(run)
+
+
+def usual_mask_metric(scores: MaskScores) -> str:
+    """Return what masks are compared in: the mean over images of their Dice, and over classes the mean of that."""
+    single = len(scores.classes) == (2 if scores.exclusive else 1)
+    return "image_dice" if single else "macro_image_dice"
 
 
 def show_mask_run(run: Run) -> None:

@@ -10,6 +10,7 @@ import typer
 from equipoise._checks import ArgumentError
 from equipoise._files import write_json
 from equipoise.cli._figures import FigureOption, check_figure
+from equipoise.cli._mask_runs import is_mask_run, judged_masks, usual_mask_metric
 from equipoise.cli._options import (
     JsonOption,
     OutOption,
@@ -44,7 +45,12 @@ _MANY = "A run folder, or a file of scores; several, comma-separated, are traini
 def compare(
     a: Annotated[str, typer.Argument(help=_MANY, show_default=False)],
     b: Annotated[str, typer.Argument(help="What it is compared with, on the same rows.", show_default=False)],
-    metric: Annotated[str, typer.Option("--metric", help="As `evaluate` names it, such as macro_f1.")] = "macro_ap",
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            "--metric", help="As `evaluate` names it, such as macro_f1. Default: macro_ap; of masks image_dice."
+        ),
+    ] = None,
     rule_a: Annotated[
         str | None, typer.Option("--rule-a", help="decision.json of A, or one per seed. Default for a run: its own.")
     ] = None,
@@ -70,7 +76,11 @@ def compare(
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Compare two models on the same rows: the difference with its interval, p-value, and one sentence to quote."""
+    """Compare two models on the same rows: the difference with its interval, p-value, and one sentence to quote.
+
+    Two runs of masks are compared on the same test images, each by its own rule: **--metric** image_dice (the mean over
+    images), dice (of all pixels), iou, precision or recall; with several classes macro_image_dice and so on.
+    """
     paths = [[Path(one) for one in columns(text) or []] for text in (a, b)]
     read = [*paths[0], *paths[1], *_files(rule_a), *_files(rule_b)]
     check_free(out, overwrite, source=read)
@@ -79,11 +89,20 @@ def compare(
         "role": role, "usual": "test", "task": task, "ids": ids, "groups": groups, "labels": labels, "values": values,
         "kind": kind, "positive": positive, "classes": classes,
     }  # fmt: skip
-    found = [[load_scores(path, **how) for path in side] for side in paths]
-    rules = [_rules(*side) for side in zip(paths, found, (rule_a, rule_b), strict=True)]
+    of_masks = any(is_mask_run(path) for side in paths for path in side)
+    found: list[list[Any]]
+    if of_masks:
+        _refuse_of_masks(how | {"rule-a": rule_a, "rule-b": rule_b})
+        read_masks = [[judged_masks(path) for path in side] for side in paths]
+        found = [[scores for scores, _ in side] for side in read_masks]
+        rules: list[Any] = [[rule for _, rule in side] for side in read_masks]
+        metric = metric or usual_mask_metric(found[0][0])
+    else:
+        found = [[load_scores(path, **how) for path in side] for side in paths]
+        rules = [_rules(*side) for side in zip(paths, found, (rule_a, rule_b), strict=True)]
     called = _names(names, (a, b))
     result = compare_scores(
-        found[0], found[1], metric, rule_a=rules[0], rule_b=rules[1], names=called, margin=margin,
+        found[0], found[1], metric or "macro_ap", rule_a=rules[0], rule_b=rules[1], names=called, margin=margin,
         replicates=replicates, level=level, seed=seed,
     )  # fmt: skip
     if figure is not None:
@@ -101,6 +120,16 @@ def compare(
         console().print(f"Written to {out}.")
     if figure is not None:
         console().print(f"Drawn in {figure}.")
+
+
+def _refuse_of_masks(given: dict[str, Any]) -> None:
+    """Say which flags are of rows: runs of masks are compared by what they stored of their test images."""
+    said = [f"--{name}" for name, value in given.items() if name != "usual" and value not in (None, "test")]
+    if said:
+        raise ArgumentError(
+            f"{said[0]} is of scores of rows: two runs of masks are compared on their test images, each at its own "
+            "rule. Leave it out."
+        )
 
 
 def _names(names: str | None, given: tuple[str, str]) -> tuple[str, str]:
@@ -131,13 +160,14 @@ def show_comparison(result: Comparison) -> None:
     """Print the sentence, the numbers, and the classes."""
     printer = console()
     printer.print(result.sentence)
-    headings = ("", *result.names, "difference", "p", "p adjusted", "positives", "note")
+    positives = "images" if result.unit == "images" else "positives"
+    headings = ("", *result.names, "difference", "p", "p adjusted", positives, "note")
     print_table(headings, [_cells(result.metric, result.overall), *(_cells("", one) for one in result.classes)])
-    unit = f"{result.clusters:,} groups" if result.clustered else "rows"
+    unit = f"{result.clusters:,} groups" if result.clustered else result.unit
     seeds = f", {result.seeds} training seeds" if result.seeds > 1 else ""
     printer.print(
-        f"{result.cases:,} rows of the role {result.role}; {result.level:.0%} intervals from {result.replicates:,} "
-        f"bootstrap replicates of {unit}{seeds}; p of classes adjusted by Holm's method."
+        f"{result.cases:,} {result.unit} of the role {result.role}; {result.level:.0%} intervals from "
+        f"{result.replicates:,} bootstrap replicates of {unit}{seeds}; p of classes adjusted by Holm's method."
     )
     for line in (result.needed_sentence, *result.notes):
         if line:

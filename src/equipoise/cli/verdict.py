@@ -70,7 +70,7 @@ def show_verdicts(found: Verdicts) -> None:
     headings = (
         "arm", f"{words}, no fix", f"{words}, free fix", "over plain", "over free fix", "p adjusted", "verdict"
     )  # fmt: skip
-    print_table(headings, rows, title=f"{found.cases:,} rows of the role {found.role}")
+    print_table(headings, rows, title=f"{found.cases:,} {found.unit} of the role {found.role}")
     if any(len(one.classes) > 1 for one in found.arms):
         print_table(*_class_table(found), title=_class_title(found))
     for sentence in found.sentences:
@@ -111,7 +111,7 @@ def _class_table(found: Verdicts) -> tuple[list[str], list[list[str]]]:
             for one in cells
         ]  # fmt: skip
         rows.append([row.name, row.stratum, f"{row.positives:,}", *said])
-    return ["class", "", "positives", *(arm.name for arm in found.arms)], rows
+    return ["class", "", "images" if found.unit == "images" else "positives", *(arm.name for arm in found.arms)], rows
 
 
 def _estimate(one: Estimate) -> str:

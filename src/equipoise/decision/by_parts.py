@@ -128,7 +128,17 @@ def deal_parts(scores: Scores, parts: int = PARTS) -> NDArray[np.int64]:
         raise DataError(
             "All rows are of one group, so no thresholds can be fitted on other rows. Judge them on the test role."
         )
-    truth = scores.table() == 1
+    return deal_groups(groups, scores.table() == 1, parts)
+
+
+def deal_groups(groups: Groups, truth: NDArray[np.bool_], parts: int = PARTS) -> NDArray[np.int64]:
+    """Return the number of a part for each row, shape (rows,): see `deal_parts`.
+
+    Args:
+        groups: of the rows, two or more.
+        truth: (rows, classes) whether each row has each class.
+        parts: how many; fewer where there are fewer groups.
+    """
     rarity = np.argsort(truth.sum(axis=0), kind="stable")
     rank = np.full(groups.count, truth.shape[1], dtype=np.int64)
     for place, column in reversed(list(enumerate(rarity.tolist()))):

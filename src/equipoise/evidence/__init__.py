@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from equipoise.evidence._masks import CountedMasks
 from equipoise.evidence.compare import compare, compare_arms, holm
 from equipoise.evidence.comparison import Comparison, Difference
 from equipoise.evidence.evaluate import evaluate
@@ -17,6 +18,7 @@ __all__ = [
     "ArmScores",
     "ArmVerdict",
     "Comparison",
+    "CountedMasks",
     "Difference",
     "MetricRow",
     "MetricTable",

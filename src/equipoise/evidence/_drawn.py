@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,14 @@ def bare_metric(metric: str) -> str:
     return bare if average in AVERAGES else metric
 
 
+@runtime_checkable
+class Judgement(Protocol):
+    """What arms can be compared on: scores of some kind with the rule that decides on them."""
+
+    def check_unseen(self) -> None: ...
+    def columns(self, metric: str, plan: Resampling, class_metric: str | None) -> tuple[Floats, Floats]: ...
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Judged:
     """One table and its rule."""
@@ -48,7 +56,19 @@ class Judged:
         if check is not None:
             check(self.scores)
 
-    def figures(self, plan: Resampling, metrics: Sequence[str]) -> tuple[Figures, Figures]:
+    def columns(self, metric: str, plan: Resampling, class_metric: str | None) -> tuple[Floats, Floats]:
+        """Return the metric and after it that of each class where there is one, and both of every replicate.
+
+        Args:
+            metric: full name.
+            plan: of the replicates.
+            class_metric: bare name of the figure of each class; None: that which `metric` is a mean of, if it is one.
+        """
+        wanted = (metric,) if class_metric is None else (metric, f"macro_{class_metric}")
+        point, replicates = self._figures(plan, wanted)
+        return _column(point, metric, self, class_metric), _column(replicates, metric, self, class_metric)
+
+    def _figures(self, plan: Resampling, metrics: Sequence[str]) -> tuple[Figures, Figures]:
         """Return the figures, and those of the replicates."""
         decisions = None if self.rule is None else self.rule.apply(self.scores)
         natural = self.scores if decisions is None else decisions.scores
@@ -69,7 +89,9 @@ class Drawn:
     replicates: Floats
 
     @classmethod
-    def of(cls, judged: Sequence[Judged], metric: str, plan: Resampling, *, class_metric: str | None = None) -> Drawn:
+    def of(
+        cls, judged: Sequence[Judgement], metric: str, plan: Resampling, *, class_metric: str | None = None
+    ) -> Drawn:
         """Return the figures of one arm.
 
         Args:
@@ -80,8 +102,7 @@ class Drawn:
         """
         values, replicates = [], []
         for one in judged:
-            wanted = (metric,) if class_metric is None else (metric, f"macro_{class_metric}")
-            columns = [_column(figures, metric, one, class_metric) for figures in one.figures(plan, wanted)]
+            columns = one.columns(metric, plan, class_metric)
             values.append(columns[0])
             replicates.append(columns[1])
         return cls(np.array(values), np.stack(replicates, axis=1))
@@ -115,6 +136,9 @@ class Resting:
         positives: known positives of each class.
         over_classes: whether the metric is a mean over classes.
         class_metric: bare name of the figure of a class.
+        all_classes: every class, also where there is one.
+        shares: of each class, of what is known: rows, or the pixels of masks.
+        unit: what was judged: "rows" or "images".
     """
 
     metric: str
@@ -123,16 +147,21 @@ class Resting:
     positives: NDArray[np.int64]
     over_classes: bool
     class_metric: str
+    all_classes: tuple[str, ...]
+    shares: Floats
+    unit: str = "rows"
 
     @classmethod
     def of(cls, scores: Scores, metric: str, *, class_metric: str | None = None) -> Resting:
         """Return it for the scores of an arm: it is the same for all arms on the same rows."""
         over = metric.partition("_")[0] in OVER_CLASSES and scores.task != "binary"
         there = over or (class_metric is not None and scores.task != "binary")
-        positives = np.nansum(scores.table() == 1, axis=0)
+        table = scores.table()
+        positives = np.nansum(table == 1, axis=0)
+        shares = positives / np.maximum((~np.isnan(table)).sum(axis=0), 1)
         return cls(
             metric, scores.classes if there else (), count_cases(scores), positives, over,
-            class_metric or bare_metric(metric),
+            class_metric or bare_metric(metric), scores.classes, shares,
         )  # fmt: skip
 
     @property

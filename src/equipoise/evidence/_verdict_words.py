@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from equipoise._checks import listed
-from equipoise.evidence.comparison import Comparison, metric_words, p_text
+from equipoise.evidence.comparison import Comparison, metric_words, p_text, positives_word
 from equipoise.evidence.verdict import (
     HELPS,
     HURTS,
@@ -21,7 +21,7 @@ from equipoise.evidence.verdict import (
 )
 
 if TYPE_CHECKING:
-    from equipoise.scores import Scores
+    from equipoise.evidence._judgement import AnyScores
 
 FREE_FIX_OF = "the free fix of {name}"
 _NAMED = 3  # classes that are named one by one
@@ -31,14 +31,14 @@ _COUNTS = (
 )  # fmt: skip
 
 
-def arm_sentence(arm: ArmVerdict, against: str, scores: Scores, margin: float | None) -> str:
+def arm_sentence(arm: ArmVerdict, against: str, scores: AnyScores, margin: float | None, unit: str) -> str:
     """Return the verdict of an arm in one sentence: the word, the difference, its classes, and what would tell."""
     found = arm.against_plain if against == PLAIN else arm.against_free_fix
     parts = [_head(arm, found, margin), *_by_strata(arm), *_by_class(arm.classes), *_matched(arm, against)]
     if arm.needed is not None:
-        parts.append(_needed(arm.needed, found.overall.positives))
-    unit = "training seed" if len(arm.seeds) == 1 else "training seeds"
-    rows = f"{len(scores):,} {scores.role} rows, {len(arm.seeds)} {unit}"
+        parts.append(_needed(arm.needed, found.overall.positives, unit))
+    seeds = "training seed" if len(arm.seeds) == 1 else "training seeds"
+    rows = f"{len(scores):,} {scores.role} {unit}, {len(arm.seeds)} {seeds}"
     one = ": it speaks of these two models, not of the method" if len(arm.seeds) == 1 else ""
     return f"{'; '.join(parts)} ({rows}{one})."
 
@@ -128,10 +128,10 @@ def _matched(arm: ArmVerdict, against: str) -> list[str]:
     ]
 
 
-def _needed(needed: Needed, positives: int) -> str:
+def _needed(needed: Needed, positives: int, unit: str) -> str:
     ways = []
     if needed.positives is not None:
-        ways.append(f"about {needed.positives:,} positives (here {positives:,})")
+        ways.append(f"about {needed.positives:,} {positives_word(unit)} (here {positives:,})")
     if needed.seeds is not None:
         ways.append(f"{needed.seeds:,} seeds")
     what = {HELPS: "that it helps", HURTS: "that it hurts", NO_WORSE: "that it is no worse"}[needed.shows]
@@ -171,7 +171,7 @@ def seed_notes(name: str, seeds: Sequence[int], reference: str, there: Sequence[
         yield f"{name} has no scores of seed {which}: it is compared with {reference} over the others only."
 
 
-def notes(left_out: Sequence[str], reference: str, scores: Scores, *, one_seed: bool) -> Iterator[str]:
+def notes(left_out: Sequence[str], reference: str, scores: AnyScores, unit: str, *, one_seed: bool) -> Iterator[str]:
     """Yield what is to be kept in mind of the whole."""
     if left_out:
         yield f"Left out, because no seed of {reference} is there: {listed(left_out)}."
@@ -182,11 +182,11 @@ def notes(left_out: Sequence[str], reference: str, scores: Scores, *, one_seed: 
         )
     if scores.role == "validation":
         yield (
-            "Judged on validation rows, which also chose when to stop training; `equipoise verdict --test` opens the "
-            "test rows, once."
+            f"Judged on validation {unit}, which also chose when to stop training; `equipoise verdict --test` opens "
+            f"the test {unit}, once."
         )
     if scores.groups is None:
-        yield "Rows were declared independent: no groups (patients) were kept together."
+        yield f"{unit.capitalize()} were declared independent: no groups (patients) were kept together."
 
 
 def signed(value: float) -> str:

@@ -11,26 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._checks import ArgumentError, check_number, listed, nearest
-from equipoise.evidence._drawn import Drawn, Judged, Resting, column_difference, evaluable_in, spread, tail
+from equipoise.evidence._drawn import Drawn, Judgement, Resting, column_difference, evaluable_in, spread, tail
+from equipoise.evidence._judgement import AnyRule, AnyScores, judgement, pair_scores, resting_on
 from equipoise.evidence.comparison import Comparison, Difference, metric_words
-from equipoise.evidence.evaluate import Rule
 from equipoise.evidence.intervals import check_level, normal_quantile, variance_of
-from equipoise.evidence.pairing import paired
 from equipoise.evidence.resampling import Resampling
 from equipoise.metrics.figures import LOWER_IS_BETTER
-from equipoise.scores import Scores
 
 POWER = 0.8  # with which a difference is to be seen, where cases or seeds are asked for
 _ONE_SEED = "One pair of models was compared: what another training seed would change is not in the interval."
 
 
 def compare(
-    scores_a: Scores | Sequence[Scores],
-    scores_b: Scores | Sequence[Scores],
+    scores_a: AnyScores | Sequence[AnyScores],
+    scores_b: AnyScores | Sequence[AnyScores],
     metric: str = "macro_ap",
     *,
-    rule_a: Rule | Sequence[Rule] | None = None,
-    rule_b: Rule | Sequence[Rule] | None = None,
+    rule_a: AnyRule | Sequence[AnyRule] | None = None,
+    rule_b: AnyRule | Sequence[AnyRule] | None = None,
     names: tuple[str, str] = ("A", "B"),
     margin: float | None = None,
     replicates: int = 1000,
@@ -48,7 +46,7 @@ def compare(
     are adjusted by Holm's method.
 
     Args:
-        scores_a: of the one, or a list with one table per training seed.
+        scores_a: of the one, or a list with one table per training seed; of rows, or of masks.
         scores_b: of the other, such as the free fix; as many, in the order of the same seeds. Rows are paired by id.
         metric: full name as in `evaluate`, such as "macro_ap", "micro_f1", "qwk" or "exact_match"; with one class "ap"
             will do.
@@ -79,15 +77,16 @@ def compare(
     names = (str(names[0]), str(names[1]))
     pairs = _pairs(scores_a, scores_b, (rule_a, rule_b), names)
     plan = Resampling(int(replicates), seed)
-    sides = tuple(Drawn.of([pair[side] for pair in pairs], metric, plan) for side in (0, 1))
+    sides = tuple(Drawn.of([pair[1][side] for pair in pairs], metric, plan) for side in (0, 1))
+    first = pairs[0][0]
     return compare_drawn(
-        (sides[0], sides[1]), Resting.of(pairs[0][0].scores, metric), names=names, scores=pairs[0][0].scores,
+        (sides[0], sides[1]), resting_on(first, metric), names=names, scores=first,
         margin=margin, level=level, plan=plan,
     )  # fmt: skip
 
 
 def compare_drawn(
-    sides: tuple[Drawn, Drawn], rests: Resting, *, names: tuple[str, str], scores: Scores, margin: float | None,
+    sides: tuple[Drawn, Drawn], rests: Resting, *, names: tuple[str, str], scores: AnyScores, margin: float | None,
     level: float, plan: Resampling,
 ) -> Comparison:  # fmt: skip
     """Return the comparison of two arms that were drawn on the same replicates: what `compare` ends with.
@@ -120,12 +119,13 @@ def compare_drawn(
         seeds=len(sides[0].values),
         replicates=plan.replicates,
         seed=plan.seed,
+        unit=rests.unit,
         notes=_notes(sides, rests, averaged, scores.role),
     )
 
 
 def compare_arms(
-    arms: Mapping[str, Scores | Sequence[Scores]],
+    arms: Mapping[str, AnyScores | Sequence[AnyScores]],
     reference: str,
     metric: str = "macro_ap",
     *,
@@ -180,8 +180,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(one) for one in adjusted]
 
 
-def _pairs(first: Any, second: Any, rules: tuple[Any, Any], names: tuple[str, str]) -> list[tuple[Judged, Judged]]:
-    lists = [[one] if isinstance(one, Scores) else list(one) for one in (first, second)]
+def _pairs(
+    first: Any, second: Any, rules: tuple[Any, Any], names: tuple[str, str]
+) -> list[tuple[AnyScores, tuple[Judgement, Judgement]]]:
+    """Return the scores of the first, and both judged, for each seed."""
+    lists = [[one] if isinstance(one, AnyScores) else list(one) for one in (first, second)]
     if len(lists[0]) != len(lists[1]) or not lists[0]:
         raise ArgumentError(
             f"{names[0]} has {len(lists[0])} tables of scores, {names[1]} has {len(lists[1])}. "
@@ -190,13 +193,13 @@ def _pairs(first: Any, second: Any, rules: tuple[Any, Any], names: tuple[str, st
     chosen = [_one_each(rule, len(lists[0])) for rule in rules]
     found = []
     for place, (one, other) in enumerate(zip(*lists, strict=True)):
-        left, right = paired(one, other, names)
+        left, right = pair_scores(one, other, names)
         if place:
-            paired(lists[0][0], one, (names[0], f"{names[0]}, seed {place + 1}"))
-        pair = (Judged(left, chosen[0][place]), Judged(right, chosen[1][place]))
+            pair_scores(lists[0][0], one, (names[0], f"{names[0]}, seed {place + 1}"))
+        pair = (judgement(left, chosen[0][place]), judgement(right, chosen[1][place]))
         for side in pair:
             side.check_unseen()
-        found.append(pair)
+        found.append((left, pair))
     return found
 
 
@@ -255,7 +258,7 @@ def _notes(sides: tuple[Drawn, Drawn], rests: Resting, averaged: NDArray[np.bool
     if len(sides[0].values) == 1:
         notes.append(_ONE_SEED)
     if role == "train":
-        notes.append("These rows were trained on: the difference says nothing about new cases.")
+        notes.append(f"These {rests.unit} were trained on: the difference says nothing about new cases.")
     left_out = [name for name, taken in zip(rests.classes, averaged, strict=False) if not taken]
     if left_out:
         words = metric_words(rests.metric) if rests.over_classes else "the figure of a class"

@@ -72,6 +72,7 @@ class Comparison:
         seed: of the replicates.
         arms: how many comparisons the p-value was adjusted over.
         notes: sentences about the whole.
+        unit: what was judged: "rows", or the "images" of masks.
     """
 
     metric: str
@@ -92,6 +93,7 @@ class Comparison:
     seed: int
     arms: int = 1
     notes: tuple[str, ...] = ()
+    unit: str = "rows"
 
     @property
     def difference(self) -> float:
@@ -161,7 +163,8 @@ class Comparison:
             return ""
         return (
             f"To see a difference of {abs(self.difference):.3f} four times in five takes about "
-            f"{self.positives_needed:,} positives (here: {self.overall.positives:,}), by the bootstrap's variance."
+            f"{self.positives_needed:,} {positives_word(self.unit)} (here: {self.overall.positives:,}), by the "
+            "bootstrap's variance."
         )
 
     def of_class(self, class_name: str) -> Difference:
@@ -232,6 +235,16 @@ def metric_words(metric: str) -> str:
     if average in ("macro", "micro", "weighted", "samples"):
         return f"{average}-{_SHORT_NAMES.get(bare, bare.replace('_', ' '))}"
     return _SHORT_NAMES.get(metric, metric.replace("_", " "))
+
+
+def positives_word(unit: str) -> str:
+    """Return what the cases of a class are called: positives among rows, of masks the images that hold it.
+
+    Example:
+        >>> positives_word("rows"), positives_word("images")
+        ('positives', 'images with a class')
+    """
+    return "images with a class" if unit == "images" else "positives"
 
 
 def p_text(p: float | None) -> str:

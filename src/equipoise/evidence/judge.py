@@ -11,15 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._checks import ArgumentError, check_number, check_one_of, listed, nearest
-from equipoise._tasks import is_exclusive
 from equipoise.evidence import _verdict_words as words
-from equipoise.evidence._drawn import Drawn, Judged, Resting, Spread, column_difference, evaluable_in, spread, tail
+from equipoise.evidence._drawn import Drawn, Resting, Spread, column_difference, evaluable_in, spread, tail
 from equipoise.evidence._ends import general_ends
+from equipoise.evidence._judgement import AnyRule, AnyScores, judgement, pair_scores, resting_on
+from equipoise.evidence._masks import watched_classes
 from equipoise.evidence.compare import POWER, compare_drawn, holm
 from equipoise.evidence.comparison import Comparison, Difference
-from equipoise.evidence.evaluate import Rule
 from equipoise.evidence.intervals import check_level, student_quantile
-from equipoise.evidence.pairing import paired
 from equipoise.evidence.resampling import Resampling
 from equipoise.evidence.verdict import (
     CANNOT_TELL,
@@ -38,6 +37,7 @@ from equipoise.evidence.verdict import (
     Verdicts,
 )
 from equipoise.metrics.figures import AVERAGES, LOWER_IS_BETTER
+from equipoise.metrics.mask_scores import MaskScores
 from equipoise.scores import Scores
 
 BOUNDS = (0.02, 0.10)  # prevalence below which a class is rare, and from which on it is common
@@ -55,9 +55,9 @@ class ArmScores:
         fixed: by seed, with its corrections taken back and thresholds fitted on other rows.
     """
 
-    scores: Mapping[int, Scores]
-    raw: Mapping[int, Rule | None]
-    fixed: Mapping[int, Rule | None]
+    scores: Mapping[int, AnyScores]
+    raw: Mapping[int, AnyRule | None]
+    fixed: Mapping[int, AnyRule | None]
 
 
 def judge_arms(
@@ -175,7 +175,7 @@ class _Judging:
 
     arms: tuple[_Arm, ...]
     plain: _Arm
-    scores: Scores
+    scores: AnyScores
     rests: Resting
     class_metric: str
     plan: Resampling
@@ -203,7 +203,7 @@ class _Judging:
                 f"judge_arms got no arm besides {reference!r} that has scores of one of its seeds. "
                 "Finish the runs of another arm."
             )
-        rests = Resting.of(first, metric, class_metric=class_metric or None)
+        rests = resting_on(first, metric, class_metric or None)
         others = tuple(one for name, one in drawn.items() if name != reference)
         return cls(others, drawn[reference], first, rests, class_metric, plan, margin, level, bounds, left_out)
 
@@ -225,11 +225,16 @@ class _Judging:
             level=float(self.level),
             bounds=(float(self.bounds[0]), float(self.bounds[1])),
             cases=len(self.scores),
+            unit=self.rests.unit,
             arms=tuple(judged),
             free_fix=self._free_fix(comparisons[PLAIN][-1], tested[PLAIN][-1].word),
             notes=tuple(
                 words.notes(
-                    self.left_out, self.plain.name, self.scores, one_seed=all(len(one.seeds) == 1 for one in self.arms)
+                    self.left_out,
+                    self.plain.name,
+                    self.scores,
+                    self.rests.unit,
+                    one_seed=all(len(one.seeds) == 1 for one in self.arms),
                 )
             ),
         )
@@ -297,11 +302,13 @@ class _Judging:
             classes=classes,
             notes=tuple(words.seed_notes(arm.name, arm.seeds, self.plain.name, self.plain.seeds)),
         )
-        return dataclasses.replace(judged, sentence=words.arm_sentence(judged, against, self.scores, self.margin))
+        return dataclasses.replace(
+            judged, sentence=words.arm_sentence(judged, against, self.scores, self.margin, self.rests.unit)
+        )
 
     def _classes(self, sides: tuple[Drawn, Drawn]) -> tuple[ClassVerdict, ...]:
-        names, offset = self.rests.classes or self.scores.classes, 1 if self.rests.classes else 0
-        difference, table = sides[0].minus(sides[1]), self.scores.table()
+        names, offset = self.rests.all_classes, 1 if self.rests.classes else 0
+        difference = sides[0].minus(sides[1])
         tested, found = [], []
         for place, name in enumerate(names):
             resting = self.rests.of_class(place)
@@ -309,12 +316,10 @@ class _Judging:
             found.append(
                 column_difference(sides, offset + place, resting, rests=self.rests, level=self.level, name=name)
             )
-        known = np.maximum((~np.isnan(table)).sum(axis=0), 1)
-        shares = (table == 1).sum(axis=0) / known
         return tuple(
             ClassVerdict(
-                name=name, positives=int(self.rests.positives[place]), prevalence=float(shares[place]),
-                stratum=stratum_of(float(shares[place]), self.bounds), verdict=test.word, note=one.note,
+                name=name, positives=int(self.rests.positives[place]), prevalence=float(self.rests.shares[place]),
+                stratum=stratum_of(float(self.rests.shares[place]), self.bounds), verdict=test.word, note=one.note,
                 **_change(one, test),
             )
             for place, (name, one, test) in enumerate(zip(names, found, _adjusted(tested), strict=True))
@@ -348,7 +353,7 @@ class _Judging:
             return Estimate(value, math.nan, math.nan)
         low, high = general_ends(
             self.rests.bare, value, found.variance, float(resting.sum()), self.level, found.degrees,
-            exclusive=is_exclusive(self.scores.task),
+            exclusive=isinstance(self.scores, Scores) and self.scores.exclusive,
         )  # fmt: skip
         return Estimate(value, low, high)
 
@@ -448,30 +453,31 @@ def _change(one: Difference, test: _Tested) -> dict[str, Any]:
     return {"difference": one.value, "low": one.low, "high": one.high, "p": one.p, "adjusted_p": test.p}
 
 
-def _class_metric(scores: Scores, metric: str) -> str:
+def _class_metric(scores: AnyScores, metric: str) -> str:
     """Return what classes are judged by: the metric without its average, or F1; nothing with one class."""
-    if scores.task == "binary":
+    single = len(watched_classes(scores)) == 1 if isinstance(scores, MaskScores) else scores.task == "binary"
+    if single:
         return ""
     average, _, bare = metric.partition("_")
     return bare if average in AVERAGES and bare not in ("hamming", "exact_match") else _BY_PREDICTIONS
 
 
 def _draw_arm(
-    name: str, arm: ArmScores, seeds: Sequence[int], first: tuple[str, Scores], metric: str, class_metric: str,
+    name: str, arm: ArmScores, seeds: Sequence[int], first: tuple[str, AnyScores], metric: str, class_metric: str,
     plan: Resampling,
 ) -> _Arm:  # fmt: skip
-    tables = {seed: paired(first[1], arm.scores[seed], (first[0], f"{name}, seed {seed}"))[1] for seed in seeds}
+    tables = {seed: pair_scores(first[1], arm.scores[seed], (first[0], f"{name}, seed {seed}"))[1] for seed in seeds}
     drawn: list[Drawn] = []
     for rules in (arm.raw, arm.fixed):
         if drawn and all(arm.raw[seed] is arm.fixed[seed] for seed in seeds):
             drawn.append(drawn[0])
             continue
-        judged = [Judged(table, rules[seed]) for seed, table in tables.items()]
+        judged = [judgement(table, rules[seed]) for seed, table in tables.items()]
         for one in judged:
             one.check_unseen()
         drawn.append(Drawn.of(judged, metric, plan, class_metric=class_metric or None))
     return _Arm(name, tuple(seeds), drawn[0], drawn[1])
 
 
-def _by_id(scores: Scores) -> Scores:
+def _by_id(scores: AnyScores) -> AnyScores:
     return scores.select(np.argsort(scores.ids.astype(str), kind="stable"))

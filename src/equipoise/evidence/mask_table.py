@@ -71,7 +71,7 @@ def evaluate_masks(
     order = np.argsort(scores.ids.astype(str))  # sums in one order, whatever that of the images
     scores, found = scores.select(order), found.select(order)
     distances = {name: _checked_distance(name, one, found)[order] for name, one in (distances or {}).items()}
-    member, clusters = _clusters(scores)
+    member, clusters = number_groups(scores)
     weights = None
     if replicates and clusters > 1:
         drawn = np.concatenate([one.T for one in draw_counts(clusters, Resampling(int(replicates), seed))])
@@ -98,7 +98,8 @@ def _checked_distance(name: str, distance: NDArray[np.floating[Any]], counts: Im
     return np.asarray(distance, np.float64)
 
 
-def _clusters(scores: MaskScores) -> tuple[NDArray[np.int64], int]:
+def number_groups(scores: MaskScores) -> tuple[NDArray[np.int64], int]:
+    """Return the number of the group of each image, and how many there are; without groups each image is its own."""
     keys, numbers = np.unique(hash_ids(scores.ids if scores.groups is None else scores.groups), return_inverse=True)
     return np.asarray(numbers, np.int64), len(keys)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Protocol, runtime_checkable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,9 +21,9 @@ def paired(first: Scores, second: Scores, names: tuple[str, str]) -> tuple[Score
     _check_same_question(first, second, names)
     orders = [np.argsort(one.ids.astype(str), kind="stable") for one in (first, second)]
     left, right = first.select(orders[0]), second.select(orders[1])
-    _check_ids(left, right, names)
+    check_ids(left, right, names)
     _check_labels(left, right, names)
-    _check_groups(left, right, names)
+    check_groups(left, right, names)
     return left, right
 
 
@@ -43,7 +45,18 @@ def _check_same_question(first: Scores, second: Scores, names: tuple[str, str]) 
             )
 
 
-def _check_ids(left: Scores, right: Scores, names: tuple[str, str]) -> None:
+@runtime_checkable
+class Named(Protocol):
+    """What has ids, and groups or None."""
+
+    @property
+    def ids(self) -> NDArray[Any]: ...  # noqa: D102
+    @property
+    def groups(self) -> NDArray[Any] | None: ...  # noqa: D102
+
+
+def check_ids(left: Named, right: Named, names: tuple[str, str]) -> None:
+    """Raise `DataError` where one has an id that the other lacks; both are in the order of their ids."""
     keys = [np.asarray(one.ids).astype(str) for one in (left, right)]
     if np.array_equal(keys[0], keys[1]):
         return
@@ -59,10 +72,11 @@ def _check_ids(left: Scores, right: Scores, names: tuple[str, str]) -> None:
 
 def _check_labels(left: Scores, right: Scores, names: tuple[str, str]) -> None:
     apart = ~((left.labels == right.labels) | (np.isnan(left.labels) & np.isnan(right.labels)))
-    _refuse_rows(apart.reshape(len(left), -1).any(axis=1), left, "labels", names, "Correct the labels of one.")
+    refuse_rows(apart.reshape(len(left), -1).any(axis=1), left, "labels", names, "Correct the labels of one.")
 
 
-def _check_groups(left: Scores, right: Scores, names: tuple[str, str]) -> None:
+def check_groups(left: Named, right: Named, names: tuple[str, str]) -> None:
+    """Raise `DataError` where groups differ, or only one has some."""
     if (left.groups is None) != (right.groups is None):
         without = names[0] if left.groups is None else names[1]
         raise DataError(
@@ -71,10 +85,11 @@ def _check_groups(left: Scores, right: Scores, names: tuple[str, str]) -> None:
         )
     if left.groups is not None and right.groups is not None:
         apart = left.groups.astype(str) != right.groups.astype(str)
-        _refuse_rows(apart, left, "groups", names, "Correct the groups of one.")
+        refuse_rows(apart, left, "groups", names, "Correct the groups of one.")
 
 
-def _refuse_rows(apart: NDArray[np.bool_], left: Scores, what: str, names: tuple[str, str], remedy: str) -> None:
+def refuse_rows(apart: NDArray[np.bool_], left: Named, what: str, names: tuple[str, str], remedy: str) -> None:
+    """Raise `DataError` where `apart`, (rows,), holds of any: the message names some of them."""
     if apart.any():
         raise DataError(
             f"{names[0]} and {names[1]} have other {what} in {int(apart.sum()):,} rows "

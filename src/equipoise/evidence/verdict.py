@@ -225,6 +225,7 @@ class Verdicts:
         arms: all but the reference.
         free_fix: of the reference.
         notes: sentences about the whole.
+        unit: what was judged: "rows", or the "images" of masks.
     """
 
     role: str
@@ -239,6 +240,7 @@ class Verdicts:
     arms: tuple[ArmVerdict, ...]
     free_fix: FreeFixVerdict
     notes: tuple[str, ...] = ()
+    unit: str = "rows"
 
     def of_arm(self, name: str) -> ArmVerdict:
         """Return the verdict of one arm.

@@ -124,7 +124,7 @@ def _results(found: Verdicts) -> str:
             *(_change(one.difference, one.low, one.high) for one in changes), arm.verdict,
         ])  # fmt: skip
     heads = ["arm", "seeds", f"{words}, no fix", f"{words}, free fix", "over plain", "over free fix", "verdict"]
-    lines = [f"{found.cases:,} rows of the role {found.role}.", "", *table_lines(heads, rows)]
+    lines = [f"{found.cases:,} {found.unit} of the role {found.role}.", "", *table_lines(heads, rows)]
     return "\n".join([*lines, *_class_rows(found)])
 
 
@@ -138,10 +138,11 @@ def _class_rows(found: Verdicts) -> list[str]:
         there = [classes.get(one.name) for classes in by_arm]
         cells = ["" if each is None else _change(each.difference, each.low, each.high) for each in there]
         rows.append([cell(one.name), one.stratum, f"{one.positives:,}", *cells])
+    word = "images" if found.unit == "images" else "positives"
     rival = "plain training" if found.against == "plain" else "the free fix"
     head = f"{found.class_metric} by class over {rival}; rare is below {100 * found.bounds[0]:g} %, common from "
     head += f"{100 * found.bounds[1]:g} % on."
-    return ["", cell(head), "", *table_lines(["class", "", "positives", *(cell(arm.name) for arm in found.arms)], rows)]
+    return ["", cell(head), "", *table_lines(["class", "", word, *(cell(arm.name) for arm in found.arms)], rows)]
 
 
 def _verdict_text(found: Verdicts) -> str:

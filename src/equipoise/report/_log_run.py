@@ -23,9 +23,11 @@ from equipoise.report._experiment import (
     read_log_fields,
     short,
 )
-from equipoise.report._markdown import cell, class_lines, fenced, overall_lines
+from equipoise.report._markdown import cell, class_lines, fenced, overall_lines, table_lines
 from equipoise.report._words import figure_cell, metric_name, rule_names
 from equipoise.report.diagnosis import diagnose_events
+from equipoise.report.mask_report import mask_headline_of, mask_key_result, watched_of
+from equipoise.report.mask_view import ANSWERS
 from equipoise.runs import Run
 
 _FILES = (
@@ -34,6 +36,7 @@ _FILES = (
 )  # fmt: skip
 _OWNED = ("name", "log", "tracking")
 _MOST_CHANGES = 30
+_SAME = ("data.table", "data.labels", "data.images", "data.masks")  # of runs whose recipes are set side by side
 _PLAIN = "none"
 
 
@@ -116,7 +119,9 @@ def _focus(recipe: Recipe) -> str:
         parts.append(f"{balance.weights.scheme} weights")
     if balance.sampling.method != _PLAIN:
         parts.append(f"{balance.sampling.method} sampling")
-    if recipe.loss.name != "auto":
+    if recipe.loss.terms is not None:
+        parts.append(recipe.loss.terms)
+    elif recipe.loss.name != "auto":
         parts.append(recipe.loss.name)
     return ", ".join(parts)
 
@@ -125,7 +130,7 @@ def _differences(own: Mapping[str, Any], earlier: Sequence[tuple[str, Mapping[st
     """Return what differs from the run before of the same table and labels."""
     same = [
         (name, recipe) for name, recipe in earlier
-        if recipe and all(recipe.get(key) == own.get(key) for key in ("data.table", "data.labels"))
+        if recipe and all(recipe.get(key) == own.get(key) for key in _SAME)
     ]  # fmt: skip
     if not same:
         return "The first run of this table and these labels."
@@ -146,15 +151,33 @@ def _results(metrics: Mapping[str, MetricTable]) -> str:
     if "rule" not in metrics:
         return "Nothing was judged."
     table = metrics["rule"]
+    if table.task == "segmentation":
+        return _mask_results(metrics)
     heads = rule_names(metrics, exclusive=is_exclusive(table.task))
     lines = [cell(table.headline()), "", *overall_lines(metrics, heads, list(metrics)), "", *class_lines(table)]
     return "\n".join(lines)
+
+
+def _mask_results(metrics: Mapping[str, MetricTable]) -> str:
+    """Return Dice of each class beside what costs nothing, and the other figures of each."""
+    table = metrics["rule"]
+    watched = watched_of(table)
+    heads = ["Dice", "images", *(ANSWERS.get(name, name) for name in metrics), "by image"]
+    rows = [
+        [cell(name), f"{table.row('dice', name).support:,}",
+         *(cell(figure_cell(one.row("dice", name), interval=key == "rule")) for key, one in metrics.items()),
+         cell(figure_cell(table.row("image_dice", name)))]
+        for name in watched
+    ]  # fmt: skip
+    return "\n".join([cell(mask_headline_of(table)), "", *table_lines(heads, rows)])
 
 
 def _key_result(metrics: Mapping[str, MetricTable], recipe: Recipe) -> str:
     if "rule" not in metrics:
         return ""
     table = metrics["rule"]
+    if table.task == "segmentation":
+        return f"test {cell(mask_key_result(metrics))}"
     aim = "balanced_accuracy" if recipe.decision.maximize in ("balanced_accuracy", "youden") else "f1"
     name = aim if len(table.classes) == 1 else f"macro_{aim}"
     if is_exclusive(table.task):

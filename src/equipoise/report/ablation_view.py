@@ -13,6 +13,7 @@ from equipoise._files import read_json
 from equipoise._yaml import read_yaml
 
 if TYPE_CHECKING:
+    from equipoise.report.mask_view import MaskView
     from equipoise.report.view import RunView
 
 ABOUT = "ablation.json"
@@ -41,7 +42,7 @@ class AblationView:
 
     path: Path
     about: Mapping[str, Any]
-    views: Mapping[str, RunView | None]
+    views: Mapping[str, RunView | MaskView | None]
     status: Mapping[str, str]
     messages: Mapping[str, str]
     events: tuple[Mapping[str, Any], ...]
@@ -63,7 +64,7 @@ class AblationView:
         path = Path(path)
         about = read_about(path)
         events = tuple(read_status(path))
-        views: dict[str, RunView | None] = {}
+        views: dict[str, RunView | MaskView | None] = {}
         status, messages = _told(events)
         for cell in about["cells"]:
             name = cell["id"]
@@ -108,7 +109,7 @@ class AblationView:
         """Return the cells of an arm, in order of seed and fold."""
         return [cell for cell in self.about["cells"] if cell["arm"] == arm]
 
-    def runs_of(self, arm: str) -> list[RunView]:
+    def runs_of(self, arm: str) -> list[RunView | MaskView]:
         """Return the finished runs of an arm, in order of seed and fold."""
         found = [self.views[cell["id"]] for cell in self.cells_of(arm)]
         return [view for view in found if view is not None]
@@ -202,8 +203,10 @@ def _told(events: tuple[Mapping[str, Any], ...]) -> tuple[dict[str, str], dict[s
     return status, {name: text for name, text in messages.items() if text}
 
 
-def _view(folder: Path, told: str) -> tuple[RunView | None, str, str]:
+def _view(folder: Path, told: str) -> tuple[RunView | MaskView | None, str, str]:
     """Return the run of a cell, its state and a message; the folder knows better than what was told of it."""
+    from equipoise.recipe import read_recipe
+    from equipoise.report.mask_view import MaskView
     from equipoise.report.view import RunView
     from equipoise.runs import Run
 
@@ -212,7 +215,8 @@ def _view(folder: Path, told: str) -> tuple[RunView | None, str, str]:
     try:
         run = Run.open(folder)
         run.require_done()
-        return RunView.read(run), "finished", ""
+        of_masks = read_recipe(run.file("recipe.yaml")).model.of_masks
+        return MaskView.read(run) if of_masks else RunView.read(run), "finished", ""
     except EquipoiseError as error:
         return None, "changed", str(error)
 

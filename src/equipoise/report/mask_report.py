@@ -19,6 +19,7 @@ from equipoise.report.mask_view import ANSWERS, MaskView
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from equipoise.evidence import MetricRow
     from equipoise.runs import Run
 
 _FIGURES = ("dice", "image_dice", "iou", "precision", "recall", "hd95", "nsd", "predicted_share", "actual_share")
@@ -53,19 +54,29 @@ def mask_headline(view: MaskView) -> str:
     name = view.recipe.name
     if "rule" not in view.metrics:
         return f"{name}: nothing was judged on images of a test role"
-    table, key = view.metrics["rule"], "dice"
-    if len(view.watched) == 1:
-        what, row = f"the Dice of {view.watched[0]}", table.row(key, view.watched[0])
-    else:
-        key, what = "macro_dice", f"the mean Dice of {len(view.watched)} classes"
-        row = table.row(key)
-    beside = [
-        f"{ANSWERS[one]}: {view.metrics[one].value(key, row.class_name):.3f}"
-        for one in ("empty", "full")
-        if one in view.metrics
-    ]
+    table = view.metrics["rule"]
+    what, row, beside = _key_figure(view.metrics)
     more = f" ({joined(beside)})" if beside else ""
-    return f"{name}: {what} is {figure_cell(row)} on {table.cases:,} {table.role} images{more}"
+    return f"{name}: the {what} is {figure_cell(row)} on {table.cases:,} {table.role} images{more}"
+
+
+def mask_key_result(metrics: Mapping[str, MetricTable]) -> str:
+    """Return the figure that matters most, for an index: Dice of the class, or its mean over several."""
+    what, row, beside = _key_figure(metrics)
+    return "; ".join([f"{what} {figure_cell(row)}", *beside])
+
+
+def _key_figure(metrics: Mapping[str, MetricTable]) -> tuple[str, MetricRow, list[str]]:
+    """Return what it is, its row, and the trivial answers beside it."""
+    table = metrics["rule"]
+    watched = watched_of(table)
+    single = len(watched) == 1
+    key, what = ("dice", f"Dice of {watched[0]}") if single else ("macro_dice", f"mean Dice of {len(watched)} classes")
+    row = table.row(key, watched[0] if single else None)
+    beside = [
+        f"{ANSWERS[one]}: {metrics[one].value(key, row.class_name):.3f}" for one in ("empty", "full") if one in metrics
+    ]
+    return what, row, beside
 
 
 def mask_next_steps(view: MaskView) -> list[tuple[str, str]]:
@@ -88,7 +99,7 @@ def mask_metrics_table(metrics: Mapping[str, MetricTable]) -> Table:
     from equipoise.report.tables import empty_table, table_columns, table_row
 
     rule = metrics["rule"]
-    table = empty_table(f"Dice on the {rule.role} role: {_headline(rule)}")
+    table = empty_table(f"Dice on the {rule.role} role: {mask_headline_of(rule)}")
     table_columns(table, "class", ["images", *(ANSWERS.get(name, name) for name in metrics), "by image"])
     for name in watched_of(rule):
         rows = [one.row("dice", name) for one in metrics.values()]
@@ -133,7 +144,7 @@ def write_folds(folder: Path, pooled: Mapping[str, MetricTable], runs: Mapping[s
     rule = pooled["rule"]
     lines = [
         f"# {folder.name}: {len(runs)} folds",
-        f"{_headline(rule)} Each image is judged by the run that never saw it, at that run's own rule.",
+        f"{mask_headline_of(rule)} Each image is judged by the run that never saw it, at that run's own rule.",
         _answer_lines(pooled, watched_of(rule)),
         "## By fold",
         "\n".join(_fold_line(name, MaskView.read(run).metrics["rule"]) for name, run in runs.items()),
@@ -221,7 +232,7 @@ def _census_lines(view: MaskView) -> str:
 def _metric_lines(view: MaskView) -> str:
     table = view.metrics["rule"]
     there = [name for name in _FIGURES if any(row.metric == name for row in table.rows)]
-    lines = ["## Test metrics", "", f"{_headline(table)} All figures are in metrics.json.", ""]
+    lines = ["## Test metrics", "", f"{mask_headline_of(table)} All figures are in metrics.json.", ""]
     lines += [f"| class | images | {' | '.join(map(metric_name, there))} |", f"|---|---:|{'---:|' * len(there)}"]
     for name in view.watched:
         rows = [table.row(metric, name) for metric in there]
@@ -236,7 +247,8 @@ def _verdict_lines(view: MaskView) -> str:
     return "\n".join(["## Predicted shares", "", *lines]) if lines else ""
 
 
-def _headline(table: MetricTable) -> str:
+def mask_headline_of(table: MetricTable) -> str:
+    """Return how many images were judged, and what their intervals are over."""
     unit = f"{table.clusters:,} patients" if table.clustered else "images"
     over = f"{table.cases:,} images"
     return f"{over}; {table.level:.0%} intervals by {unit}." if table.replicates else f"{over}; no intervals."

@@ -13,7 +13,7 @@ from equipoise._checks import DataError
 from equipoise._files import read_json
 from equipoise.balance import ClassWeights, Ledger, Preflight
 from equipoise.decision.masks import MaskRule
-from equipoise.evidence import MetricTable
+from equipoise.evidence import CountedMasks, MetricTable
 from equipoise.evidence.mask_table import evaluate_masks
 from equipoise.labels import Census, MaskCensus, Split, read_split
 from equipoise.metrics.mask_scores import ImageCounts, MaskScores, read_mask_scores
@@ -142,6 +142,25 @@ def pooled_folds(runs: Sequence[Run]) -> dict[str, MetricTable]:
     if scores.exclusive:
         empty[0], full[0] = 0.0, np.inf
     return found | {"empty": evaluate_masks(scores, empty.tolist()), "full": evaluate_masks(scores, full.tolist())}
+
+
+def read_test_counts(run: Run) -> CountedMasks:
+    """Return the counts that a run stored of its test images by its own rule, small parts removed.
+
+    Args:
+        run: finished, with a test role.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    file = run.file("scores/test-counts.json")
+    stored = read_json(file)
+    try:
+        counts = ImageCounts(*(np.array(stored[name], np.int64) for name in _COUNTS))
+        ids = np.array(stored["ids"], dtype=object)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{file} is damaged ({error}). Restore it, or train again.") from error
+    return CountedMasks(ids, counts, MaskRule.from_dict(run.read_record("decision")))
 
 
 _COUNTS = ("overlap", "actual", "predicted", "known")

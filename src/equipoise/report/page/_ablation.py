@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from equipoise._checks import DataError
+from equipoise.evidence.comparison import positives_word
 from equipoise.report._words import joined, metric_name
 from equipoise.report.ablation_view import AblationView
 from equipoise.report.diagnosis import diagnose_events
@@ -97,7 +98,10 @@ def _verdict_sections(view: AblationView, verdict: Mapping[str, Any] | None) -> 
         command = f"equipoise verdict {shlex.quote(str(view.path))}"
         return [Section("verdict", "Verdict", ("No verdict is drawn yet.",), commands=(("Draw it", command),))]
     fix = verdict.get("free_fix") or {}
-    notes = tuple(Note(str(arm["verdict"]), f"{arm['name']}: {arm['verdict']}", _said(arm)) for arm in verdict["arms"])
+    notes = tuple(
+        Note(str(arm["verdict"]), f"{arm['name']}: {arm['verdict']}", _said(arm, str(verdict.get("unit"))))
+        for arm in verdict["arms"]
+    )
     margin = verdict.get("margin")
     words = "" if margin is None else f" Differences below {margin:g} do not matter (the band)."
     intro = (f"On the {verdict['role']} role, {_COMPARED}.{words}",)
@@ -107,9 +111,9 @@ def _verdict_sections(view: AblationView, verdict: Mapping[str, Any] | None) -> 
     return [first, _strata(verdict), _classes(verdict)]
 
 
-def _said(arm: Mapping[str, Any]) -> tuple[str, ...]:
+def _said(arm: Mapping[str, Any], unit: str) -> tuple[str, ...]:
     needed = arm.get("needed") or {}
-    found = [f"{needed['positives']:,} positives"] if needed.get("positives") else []
+    found = [f"{needed['positives']:,} {positives_word(unit)}"] if needed.get("positives") else []
     found += [f"{needed['seeds']:,} seeds"] if needed.get("seeds") else []
     tell = (f"What would tell: {' or '.join(found)}.",) if found else ()
     return (str(arm["sentence"]), *tell, *map(str, arm.get("notes") or ()))
@@ -166,7 +170,12 @@ def _classes(verdict: Mapping[str, Any]) -> Section | None:
             Cell(str(one["name"])), figure(f"{one['positives']:,}", one["positives"]), Cell(str(one["stratum"])),
             *(difference(each, "difference", tone=_TONES.get(str(each["verdict"]), "")) for each in found),
         ))  # fmt: skip
-    heads = ("class", "positives", "kind", *(str(arm["name"]) for arm in arms))
+    heads = (
+        "class",
+        "images" if verdict.get("unit") == "images" else "positives",
+        "kind",
+        *(str(arm["name"]) for arm in arms),
+    )
     metric = metric_name(str(verdict.get("class_metric") or verdict["metric"]).removeprefix("macro_"))
     table = Table(f"Difference in {metric} of every class", heads, tuple(rows), sortable=True, words=frozenset({2}))
     folded = (("A chart of each arm", tuple(forest.class_chart(place, arm, metric) for place, arm in enumerate(arms)),
