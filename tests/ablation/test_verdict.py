@@ -88,7 +88,7 @@ def test_the_file_reads_back_and_the_page_can_use_it(ablation: Path) -> None:
 
 
 def test_the_test_is_opened_by_a_command_that_says_so(ablation: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import equipoise.ablation.verdict as module
+    import equipoise.ablation._label_cells as module
 
     opened_before_reading = []
     real = module.read_scores

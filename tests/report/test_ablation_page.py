@@ -54,7 +54,7 @@ def _verdict(role: str) -> dict[str, Any]:
         "free_fix": {"raw": {"value": 0.3, "low": 0.2, "high": 0.4}, "fixed": {"value": 0.4, "low": 0.3, "high": 0.5},
                      "against_plain": {"overall": _difference(0.1)}, "verdict": "helps",
                      "sentence": "The free fix helps: +0.100."},
-        "notes": ["A note on the whole."],
+        "notes": ["A note on the whole."], "unit": "rows",
     }  # fmt: skip
 
 

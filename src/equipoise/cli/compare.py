@@ -89,22 +89,17 @@ def compare(
         "role": role, "usual": "test", "task": task, "ids": ids, "groups": groups, "labels": labels, "values": values,
         "kind": kind, "positive": positive, "classes": classes,
     }  # fmt: skip
-    of_masks = any(is_mask_run(path) for side in paths for path in side)
-    found: list[list[Any]]
-    if of_masks:
-        _refuse_of_masks(how | {"rule-a": rule_a, "rule-b": rule_b})
-        read_masks = [[judged_masks(path) for path in side] for side in paths]
-        found = [[scores for scores, _ in side] for side in read_masks]
-        rules: list[Any] = [[rule for _, rule in side] for side in read_masks]
-        metric = metric or usual_mask_metric(found[0][0])
-    else:
-        found = [[load_scores(path, **how) for path in side] for side in paths]
-        rules = [_rules(*side) for side in zip(paths, found, (rule_a, rule_b), strict=True)]
+    found, rules, metric = _read(paths, how, (rule_a, rule_b), metric)
     called = _names(names, (a, b))
     result = compare_scores(
-        found[0], found[1], metric or "macro_ap", rule_a=rules[0], rule_b=rules[1], names=called, margin=margin,
+        found[0], found[1], metric, rule_a=rules[0], rule_b=rules[1], names=called, margin=margin,
         replicates=replicates, level=level, seed=seed,
     )  # fmt: skip
+    _hand_out(result, figure, out, json=json)
+
+
+def _hand_out(result: Comparison, figure: Path | None, out: Path | None, *, json: bool) -> None:
+    """Draw, write and show a comparison, as asked."""
     if figure is not None:
         from equipoise.report import plot_comparison
         from equipoise.report._style import write_figure
@@ -120,6 +115,20 @@ def compare(
         console().print(f"Written to {out}.")
     if figure is not None:
         console().print(f"Drawn in {figure}.")
+
+
+def _read(
+    paths: list[list[Path]], how: dict[str, Any], given: tuple[str | None, str | None], metric: str | None
+) -> tuple[list[list[Any]], list[Any], str]:
+    """Return the scores of both sides, their rules, and the metric: of rows, or of two runs of masks."""
+    if not any(is_mask_run(path) for side in paths for path in side):
+        found: list[list[Any]] = [[load_scores(path, **how) for path in side] for side in paths]
+        rules: list[Any] = [_rules(*side) for side in zip(paths, found, given, strict=True)]
+        return found, rules, metric or "macro_ap"
+    _refuse_of_masks(how | {"rule-a": given[0], "rule-b": given[1]})
+    read = [[judged_masks(path) for path in side] for side in paths]
+    found = [[scores for scores, _ in side] for side in read]
+    return found, [[rule for _, rule in side] for side in read], metric or usual_mask_metric(found[0][0])
 
 
 def _refuse_of_masks(given: dict[str, Any]) -> None:

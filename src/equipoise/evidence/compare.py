@@ -63,6 +63,7 @@ def compare(
         DataError: ids, labels or groups that do not match; the message names some.
 
     Example:
+        >>> from equipoise.scores import Scores
         >>> a = Scores(labels=[0, 0, 1, 1], values=[0.1, 0.2, 0.8, 0.9], kind="probabilities", ids=list("abcd"),
         ...            role="test", classes=["Mass"])
         >>> b = Scores(labels=[0, 0, 1, 1], values=[0.1, 0.8, 0.2, 0.9], kind="probabilities", ids=list("abcd"),
