@@ -27,7 +27,7 @@ _HOME = {
     "MaskBatch": "mask_patches", "MaskPatches": "mask_patches", "count_drawn": "mask_patches",
     "MaskPairs": "mask_pairs", "check_mask_pairs": "mask_pairs", "find_mask_pairs": "mask_pairs",
     "read_mask_pairs": "mask_pairs", "require_mask_pairs": "mask_pairs",
-    "PixelScale": "mask_scale", "measure_scale": "mask_scale",
+    "PixelScale": "mask_scale", "measure_scale": "mask_scale", "require_finite": "mask_scale",
 }  # fmt: skip
 
 __all__ = [
@@ -95,6 +95,7 @@ __all__ = [
     "read_mask_pairs",
     "read_masks",
     "read_npz_images",
+    "require_finite",
     "require_mask_pairs",
     "stable_seed",
     "step_by_step",

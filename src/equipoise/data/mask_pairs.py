@@ -180,8 +180,7 @@ def find_mask_pairs(images: str | Path, masks: str | Path, classes: MaskClasses)
     Raises:
         DataError: an image has no mask, a mask no image (both named), or a folder has no image.
     """
-    pictures = {_stem(path): path for path in _files(Path(images))}
-    found = {_stem(path): path for path in _files(Path(masks))}
+    pictures, found = _by_stem(Path(images)), _by_stem(Path(masks))
     if not pictures:
         raise DataError(f"{images} has no image that can be read. Check the folder.")
     wanted: dict[str, tuple[str, ...]]
@@ -322,7 +321,18 @@ def _check_names(names: list[str], source: str) -> None:
         raise DataError(f"{source}: several images are called {listed(twice, limit=3)}. Name a column of ids.")
 
 
-def _files(folder: Path) -> list[Path]:
+def _by_stem(folder: Path) -> dict[str, Path]:
+    """Return the files of pixels in a folder by their name without ending, which no two may share."""
     if not folder.is_dir():
         raise DataError(f"{folder} is no folder. Check the path.")
-    return sorted(path for path in folder.iterdir() if is_volume(path) and not path.name.startswith("."))
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if not is_volume(path) or path.name.startswith("."):
+            continue
+        if _stem(path) in found:
+            raise DataError(
+                f"{folder} holds {found[_stem(path)].name} and {path.name}, which are alike but for their ending. Keep "
+                "one of the two, or use a table."
+            )
+        found[_stem(path)] = path
+    return found

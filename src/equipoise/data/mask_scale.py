@@ -14,6 +14,7 @@ from equipoise.data.volumes import Volume, open_volume
 
 SCALES = ("dataset", "image")
 _LEAST = 1e-6
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,17 +86,35 @@ def measure_scale(pairs: MaskPairs, kind: str = "dataset") -> PixelScale:
     return PixelScale(kind, np.stack([mean for mean, _ in each]), np.stack([std for _, std in each]))
 
 
+def require_finite(pairs: MaskPairs) -> None:
+    """Raise where an image of floats holds a pixel that is no finite number; other types cannot.
+
+    Raises:
+        DataError: the message names the image.
+    """
+    for path in pairs.images:
+        volume = open_volume(path)
+        if volume.dtype.kind == "f":
+            for _, block in volume.blocks():
+                _require_finite(volume, block)
+
+
+def _require_finite(volume: Volume, values: NDArray[Any]) -> None:
+    finite = np.abs(values) <= _LARGEST  # NaN is not
+    if not finite.all():
+        raise DataError(
+            f"{volume.path} has {int((~finite).sum()):,} pixels that are NaN, infinite or beyond what 32 bits hold. "
+            "Replace them, or leave the image out."
+        )
+
+
 def _sums(volume: Volume) -> NDArray[np.float64]:
     """Return (3, channels): number, sum and sum of squares of the pixels of each channel."""
     place = volume.axes.index("S") if "S" in volume.axes else None
     total = np.zeros((3, volume.channels))
     for region, block in volume.blocks():
         values = block.astype(np.float64)
-        if not np.isfinite(values).all():
-            raise DataError(
-                f"{volume.path} has {int((~np.isfinite(values)).sum()):,} pixels that are NaN or infinite. Replace "
-                "them, or leave the image out."
-            )
+        _require_finite(volume, values)
         chosen: slice = slice(0, 1) if place is None else region[place]
         values = (
             values.reshape(1, -1) if place is None else np.moveaxis(values, place, 0).reshape(block.shape[place], -1)

@@ -16,6 +16,7 @@ from equipoise._mask_models import MASK_MODELS, is_mask_model
 from equipoise._yaml import yaml_text
 from equipoise.decision.objectives import parse_objective
 from equipoise.recipe._agreement import disagreements, obstacles
+from equipoise.recipe._counts import sides, word_or_count
 from equipoise.recipe._mask_agreement import MASK_LOSS_KEYS, MASK_TERM_KEYS
 
 
@@ -54,13 +55,6 @@ def _rising(band: tuple[float, float]) -> tuple[float, float]:
     if not band[0] < band[1]:
         raise PydanticCustomError("kind", "must be two shares, the lower first")
     return band
-
-
-def _auto_or_whole(value: Any) -> Any:
-    whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
-    if value != "auto" and not whole:
-        raise PydanticCustomError("kind", 'must be "auto" or a whole number of at least 1')
-    return value
 
 
 def _none_or_repeats(value: Any) -> Any:
@@ -102,7 +96,9 @@ _CacheName = Annotated[_Name, AfterValidator(lambda path: path if path == "auto"
 _WeightsName = Annotated[_Name, AfterValidator(lambda path: path if path in PRETRAINED else _absolute(path))]
 _Switch = Annotated[bool, Field(strict=True)]
 _Names = Annotated[tuple[_Name, ...], BeforeValidator(_one_or_more)]
-_AutoOrCount = Annotated[Literal["auto"] | int, BeforeValidator(_auto_or_whole)]
+_AutoOrCount = Annotated[Literal["auto"] | int, word_or_count("auto")]
+_LeastPart = Annotated[Literal["auto", "none"] | int, word_or_count("auto", "none")]
+_Sides = Annotated[tuple[int, ...] | Literal["auto"], BeforeValidator(sides)]
 _Repeats = Annotated[Literal["none"] | float | None, BeforeValidator(_none_or_repeats)]
 _Values = Annotated[tuple[_Number, ...], BeforeValidator(_one_or_more)]
 _Band = Annotated[tuple[_Share, _Share], AfterValidator(_rising)]
@@ -173,14 +169,14 @@ class MaskSettings(_Settings):
     """How images with masks are cut into patches, judged whole and watched."""
 
     resize: Annotated[_Whole, Field(ge=8, le=8192)] | None = None  # pictures: longer side in pixels; null: as they are
-    patch_size: tuple[_Count, ...] | Literal["auto"] = "auto"  # along each axis; auto: from the images, at most 256
+    patch_size: _Sides = "auto"  # along each axis; auto: from the images, at most 256
     patches: _AutoOrCount = "auto"  # an epoch; auto: what covers the images to learn from once, 16 batches at least
     planned: _Share = 0.67  # of the patches: a class by plan, an image that has it, a place in it; the rest anywhere
     target: dict[_Name, _Share] | None = None  # of the planned patches, by class; null: all classes alike
     scale: Literal["dataset", "image"] = "dataset"  # mean and spread of pixels: one for all, or each image's own (MRI)
-    overlap: Annotated[_Number, Field(ge=0, lt=1)] = 0.5  # of the windows that a whole image is judged in
+    overlap: Annotated[_Number, Field(ge=0, le=0.95)] = 0.5  # of the windows that a whole image is judged in
     bands: dict[_Name, _Band] | None = None  # class to the predicted share that is believable; null: from the data
-    least_component: _AutoOrCount | Literal["none"] = "auto"  # smaller parts are removed; auto: fitted on validation
+    least_component: _LeastPart = "auto"  # smaller parts are removed; auto: fitted on validation
 
 
 class SplitSettings(_Settings):

@@ -26,7 +26,7 @@ from equipoise.training.checkpoint import write_checkpoint
 from equipoise.training.job import Job
 from equipoise.training.mask_distances import measure_distances
 from equipoise.training.mask_gallery import chosen_images, thumbnails, write_mask_gallery
-from equipoise.training.mask_member import MaskTraining, TrainedMasks, make_guard
+from equipoise.training.mask_member import MaskTraining, TrainedMasks, make_guard, make_model
 from equipoise.training.mask_prepare import MaskPrepared, mask_census, split_sentences
 from equipoise.training.mask_validation import MaskValidation, Validated, plain_rule, tally_of
 
@@ -56,6 +56,7 @@ class MaskJob(Job):
     def announce(self, watch: Watch) -> None:
         """Say what is learned from what, by which loss and which patches, and what is doubtful about it."""
         prepared = self.prepared
+        make_model(prepared, prepared.recipe.seed)  # what it cannot take is said before a run folder is made
         for sentence in (*prepared.notes, *prepared.sentences(), *split_sentences(prepared)):
             watch.say(sentence)
         watch.say(f"Loss: {prepared.loss.describe()}")
@@ -208,8 +209,8 @@ class _Judged:
             "rule": evaluate_masks(scores, rule, counts=self.counts(scores, rule), distances=distances, seed=seed),
             "half": evaluate_masks(scores, plain.decision, seed=seed),
         }
-        for name, thresholds in trivial_thresholds(self.prepared).items():
-            found[name] = evaluate_masks(scores, thresholds, seed=seed)
+        for name, counts in trivial_counts(scores).items():
+            found[name] = evaluate_masks(scores, plain.decision, counts=counts, seed=seed)
         return {name: table.to_dict() for name, table in found.items()}
 
     def stored_counts(self, scores: MaskScores, rule: MaskRule) -> dict[str, Any]:
@@ -249,17 +250,20 @@ class _Judged:
         write_mask_gallery(path, shown, rule.classes, exclusive=rule.exclusive)
 
 
-def trivial_thresholds(prepared: MaskPrepared) -> dict[str, list[float]]:
-    """Return the answers that need no model, as thresholds: nothing anywhere, and every class everywhere.
+def trivial_counts(scores: MaskScores) -> dict[str, ImageCounts]:
+    """Return the counts of answers that need no model: nothing anywhere, and every class everywhere.
 
     Of exclusive classes "nothing" is the first class everywhere, and "everywhere" each of the others in its turn, as
     far as its own figures go.
     """
-    count = len(prepared.classes)
-    empty, full = np.full(count, np.inf), np.zeros(count)
-    if prepared.exclusive:
-        empty[0], full[0] = 0.0, np.inf
-    return {"empty": empty.tolist(), "full": full.tolist()}
+    actual, known = scores.actual(), scores.known()
+    empty, full = np.zeros(len(scores.classes), np.int64), np.ones(len(scores.classes), np.int64)
+    if scores.exclusive:
+        empty[0], full[0] = 1, 0
+    return {
+        name: ImageCounts(actual * said, actual, known * said, known)
+        for name, said in (("empty", empty), ("full", full))
+    }
 
 
 def _with_sizes(rule: MaskRule, sizes: tuple[int, ...]) -> MaskRule:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from equipoise._checks import RunError
-from equipoise.data import MaskPatches, PixelScale, index_locations, make_mask_augmenter, measure_scale
+from equipoise.data import MaskPatches, PixelScale, index_locations, make_mask_augmenter
 from equipoise.losses import MaskLoss
 from equipoise.models import MaskModel, make_mask_model
 from equipoise.training.checkpoint import read_checkpoint, write_checkpoint
@@ -92,8 +92,8 @@ class MaskTraining(KeptTraining):
         if self.finished_file.exists():
             return self._read_finished()
         prepared = self.prepared
-        scale = measure_scale(prepared.pairs.take(prepared.train), prepared.recipe.masks.scale)
-        model = self._make_model().to(self.device)
+        scale = prepared.scale
+        model = make_model(prepared, self.seed).to(self.device)
         if self.settings.channels_last:
             model = model.to(memory_format=torch.channels_last)
         fit = self._fit(model, self._rows(scale).to(self.device))
@@ -114,23 +114,6 @@ class MaskTraining(KeptTraining):
         if self.run is not None:
             self._write_finished(trained)
         return trained
-
-    def _make_model(self) -> MaskModel:
-        prepared, settings = self.prepared, self.prepared.recipe.model
-        given = settings.settings
-        return make_mask_model(
-            settings.name,
-            channels=prepared.channels(),
-            n_outputs=len(prepared.classes),
-            patch_size=prepared.patch_size,
-            spacing=prepared.spacing,
-            multiclass=prepared.exclusive,
-            seed=self.seed,
-            prior=prepared.prior,
-            initial_bias=settings.initial_bias,
-            pretrained=settings.pretrained,
-            **({"deep_supervision": False} if settings.name == "unet" else {}) | given,
-        )
 
     def _rows(self, scale: PixelScale) -> PatchRows:
         prepared, images = self.prepared, self.prepared.recipe.images
@@ -259,6 +242,28 @@ class _LossOfHeads(nn.Module):
         """Return the loss; logits are (images, heads, outputs, ...)."""
         found: Tensor = self.loss.of_heads(logits, labels, normaliser=normaliser)
         return found
+
+
+def make_model(prepared: MaskPrepared, seed: int) -> MaskModel:
+    """Return the model of a training of masks, with its first weights.
+
+    Raises:
+        ArgumentError: the model cannot take patches of this size.
+    """
+    settings = prepared.recipe.model
+    return make_mask_model(
+        settings.name,
+        channels=prepared.channels(),
+        n_outputs=len(prepared.classes),
+        patch_size=prepared.patch_size,
+        spacing=prepared.spacing,
+        multiclass=prepared.exclusive,
+        seed=seed,
+        prior=prepared.prior,
+        initial_bias=settings.initial_bias,
+        pretrained=settings.pretrained,
+        **({"deep_supervision": False} if settings.name == "unet" else {}) | settings.settings,
+    )
 
 
 def make_guard(prepared: MaskPrepared) -> MaskGuard:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +18,12 @@ from equipoise.balance import ClassWeights, Ledger, Preflight, check_counts, cla
 from equipoise.data import (
     LocationIndex,
     MaskPairs,
+    PixelScale,
     find_mask_pairs,
     index_locations,
+    measure_scale,
     read_mask_pairs,
+    require_finite,
     require_mask_pairs,
     stable_seed,
 )
@@ -60,6 +64,7 @@ class MaskPrepared:
         train: numbers of the images to learn from. validation: to watch. test: that nothing is fitted on.
         weights: of the pixels in the loss, or None.
         patch_size: pixels along each axis. spacing: size of a pixel along each axis of a patch.
+        scale: of the pixels of the images to learn from.
         plan: which patches are drawn.
         loss: that the recipe asks for.
         ledger: every correction in force.
@@ -79,6 +84,7 @@ class MaskPrepared:
     weights: ClassWeights | None
     patch_size: tuple[int, ...]
     spacing: tuple[float, ...]
+    scale: PixelScale
     plan: PatchPlan
     loss: MaskLoss
     ledger: Ledger
@@ -240,8 +246,11 @@ def prepare_masks(recipe: Recipe) -> MaskPrepared:
     for name, rows in (("train", train), ("validation", validation)):
         if not len(rows):
             raise ArgumentError(f"The {name} role is empty. Give it a share in split.fractions, or images in the data.")
+    _require_apart(originals, split.roles)
     training_census = pixel_census(pairs, index, train)
     patch, spacing = _patch(recipe, pairs)
+    scale = measure_scale(pairs.take(train), recipe.masks.scale)
+    require_finite(pairs.take(np.concatenate([validation, test])))
     notes += require_mask_pairs(pairs.take(train), patch_size=patch)
     weights = _weights(recipe, training_census)
     loss = _loss(recipe, pairs.classes, weights, training_census)
@@ -261,6 +270,7 @@ def prepare_masks(recipe: Recipe) -> MaskPrepared:
         weights=weights,
         patch_size=patch,
         spacing=spacing,
+        scale=scale,
         plan=_plan(recipe, pairs, index, train, patch),
         loss=loss,
         ledger=Ledger([*entries, *([] if correction is None else [correction])], census=training_census),
@@ -349,7 +359,7 @@ def presence_labels(pairs: MaskPairs, index: LocationIndex) -> Labels:
         held[:, 0] if single else held,
         np.array(pairs.ids, dtype=object),
         groups=None if pairs.groups is None else np.array(pairs.groups, dtype=object),
-        source="the images",
+        source="the set of images",
     )
 
 
@@ -361,6 +371,19 @@ def _check_counts(recipe: Recipe, originals: MaskPairs, census: Census) -> None:
     if recipe.masks.resize is not None:  # the counts are of the masks as their files are
         census = pixel_census(originals, index_locations(originals, cache=CACHE, seed=0), np.arange(len(originals)))
     check_counts(stored.model_dump(), census)
+
+
+def _require_apart(pairs: MaskPairs, roles: NDArray[Any]) -> None:
+    """Raise where one file is an image of two roles: what is learned by heart would be judged."""
+    met: dict[str, int] = {}
+    for place, image in enumerate(pairs.images):
+        first = met.setdefault(os.path.realpath(image), place)
+        if roles[first] != roles[place] and roles[first] and roles[place]:
+            raise DataError(
+                f'{image} is the image of "{pairs.ids[first]}" ({roles[first]}) and of "{pairs.ids[place]}" '
+                f"({roles[place]}), and would be learned from and judged. Keep one of the two rows, or name a column "
+                "that groups them."
+            )
 
 
 def _check_bands(recipe: Recipe, pairs: MaskPairs) -> None:
@@ -390,6 +413,13 @@ def _weights(recipe: Recipe, census: Census) -> ClassWeights | None:
     settings = recipe.balance.weights
     if settings.scheme == "none" and settings.values is None and settings.multiplier == 1.0:
         return None
+    absent = [name for name, count in zip(census.classes, census.positives.tolist(), strict=True) if count == 0]
+    if absent and settings.values is None:
+        where = "" if recipe.split.fold is None else f" when fold {recipe.split.fold} is judged"
+        raise DataError(
+            f"None of the images to learn from holds {listed(absent)}{where}, so that class weights cannot be made of "
+            "counts. Take another split.seed, add images, or set balance.weights.scheme: none."
+        )
     return class_weights(census, **settings.model_dump(exclude_none=True, exclude={"counts_from"}))
 
 
@@ -415,6 +445,15 @@ def _loss(recipe: Recipe, classes: MaskClasses, weights: ClassWeights | None, ce
 def _patch(recipe: Recipe, pairs: MaskPairs) -> tuple[tuple[int, ...], tuple[float, ...]]:
     spaces = [pairs.space(place) for place in range(len(pairs))]
     asked = recipe.masks.patch_size
+    if len(spaces[0]) not in _LARGEST_PATCH:
+        raise DataError(
+            f"{pairs.images[0]} has {len(spaces[0])} axes of space, {' x '.join(map(str, spaces[0]))}. Give images in "
+            "2-D or 3-D: save the pictures of a series one by one."
+        )
+    if asked != "auto" and len(asked) > len(spaces[0]):
+        raise ArgumentError(
+            f"masks.patch_size has {len(asked)} sides, and the images have {len(spaces[0])} axes. Give as many sides."
+        )
     if asked == "auto":
         axes = len(spaces[0])
         middle = np.median(np.array(spaces), axis=0)

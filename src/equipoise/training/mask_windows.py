@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from equipoise._checks import DataError
 from equipoise.balance import Ledger
 from equipoise.data import PixelScale
 from equipoise.data.volumes import Region, Volume, space_of
@@ -67,9 +68,22 @@ class Looker:
         return plan_windows(space_of(volume), self.patch_size, self.overlap)
 
     def scaled(self, volume: Volume, read: Read) -> Callable[[Region], NDArray[np.float32]]:
-        """Return what reads the pixels of a region on the scale of the training."""
+        """Return what reads the pixels of a region on the scale of the training.
+
+        A pixel that is no finite number is a `DataError` where it is read: a model says anything of it.
+        """
         scale = self.scale.for_image(volume)
-        return lambda region: scale.apply(read(region), 0)
+
+        def scaled(region: Region) -> NDArray[np.float32]:
+            found = scale.apply(read(region), 0)
+            if volume.dtype.kind == "f" and not np.isfinite(found).all():
+                raise DataError(
+                    f"{volume.path} has pixels that are NaN or infinite, or beyond what 32 bits hold. Replace them, or "
+                    "leave the image out."
+                )
+            return np.asarray(found)
+
+        return scaled
 
     def natural(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return probabilities at the natural prevalence, (classes, ...) float32.

@@ -1,0 +1,178 @@
+"""Masks of unlucky and of hostile users: a right answer or one error with place and remedy, and nothing half-made."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from equipoise._checks import ArgumentError, DataError, EquipoiseError
+from equipoise.recipe import Recipe
+from equipoise.recipe import recipe_from as make
+from equipoise.runs import Run
+from equipoise.training import train
+
+pytest.importorskip("monai", reason="MONAI is not installed")
+
+Change = Callable[[int, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # the cache of places lies beside the runs
+
+
+def unchanged(number: int, image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return image, mask
+
+
+def only(place: int, change: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]) -> Change:
+    return lambda number, image, mask: change(image, mask) if number == place else (image, mask)
+
+
+def write_pairs(folder: Path, change: Change = unchanged, *, images: int = 10, names: Any = None) -> Path:
+    """Write discs and their masks into two folders, with a table of pairs; return the table."""
+    rng, grid = np.random.default_rng(0), np.indices((32, 32))
+    for part in ("i", "m"):
+        (folder / part).mkdir(parents=True)
+    rows = []
+    for number in range(images):
+        mask = ((grid - rng.uniform(10, 22, 2)[:, None, None]) ** 2).sum(0) < 64
+        image = (rng.normal(90, 12, mask.shape) + 60 * mask).astype(np.float32)
+        name = f"{number if names is None else names[number]}.npy"
+        for part, array in zip(("i", "m"), change(number, image, mask.astype(np.uint8)), strict=True):
+            np.save(folder / part / name, array)
+        rows.append((number, f"i/{name}", f"m/{name}"))
+    with (folder / "pairs.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("id", "image", "mask"), *rows])
+    return folder / "pairs.csv"
+
+
+def recipe_of(table: Path | None, **sections: dict[str, Any]) -> Recipe:
+    values: dict[str, Any] = {
+        "name": "discs",
+        "data": {"table": None if table is None else str(table), "masks": "mask", "groups": "none"},
+        "masks": {"patch_size": [16, 16], "patches": 8, "overlap": 0.0},
+        "model": {"name": "unet", "width": 4, "stages": 3},
+        "loss": {"terms": "cross_entropy + dice"},
+        "images": {"augment": "none", "gallery": False},
+        "training": {"monitor": "dice", "epochs": 1, "batch_size": 4, "learning_rate": 0.01, "patience": None},
+    }
+    for name, section in sections.items():
+        values[name] = {**values.get(name, {}), **section}
+    return make(values)
+
+
+FOUR_AXES: Change = lambda number, image, mask: (
+    np.stack([np.stack([image] * 2)] * 2),
+    np.stack([np.stack([mask] * 2)] * 2),
+)
+RARE: Change = lambda number, image, mask: (image, mask * (1 + (number == 9)))
+THREE = {"mask_values": {"ground": 0, "disc": 1, "rare": 2}}
+FAULTS: dict[str, tuple[Change, dict[str, dict[str, Any]], str]] = {
+    "a pixel that is NaN": (only(3, lambda i, m: (np.where(m, np.nan, i).astype("f4"), m)), {}, r"3\.npy has .* NaN"),
+    "a pixel that is infinite": (only(3, lambda i, m: (np.where(m, np.inf, i).astype("f4"), m)), {}, "NaN, inf"),
+    "pixels beyond 32 bits": (only(3, lambda i, m: (i * 1e300, m)), {}, r"3\.npy has .* 32 bits"),
+    "a value of no class": (
+        only(3, lambda i, m: (i, m * 7)), {"data": {"mask_values": {"a": 0, "b": 1}}}, r"3\.npy: .* value 7"),
+    "0 and 255 among 0 and 1": (
+        only(3, lambda i, m: (i, m * 255)), {"data": {"mask_values": {"a": 0, "b": 1}}}, r"3\.npy: .* value 255"),
+    "another shape": (only(3, lambda i, m: (i, m[:30])), {}, r"3\.npy has the shape \(30, 32\)"),
+    "no pixel": (only(3, lambda i, m: (i[:0], m[:0])), {}, r"3\.npy has no pixel"),
+    "more channels": (only(3, lambda i, m: (np.dstack([i] * 3), m)), {}, "3 channels"),
+    "more axes": (only(3, lambda i, m: (np.stack([i] * 8), np.stack([m] * 8))), {}, "3 axes"),
+    "a mask of colours": (only(3, lambda i, m: (i, np.dstack([m, m * 0, m * 0]) * 255)), {}, "mask of colours"),
+    "empty masks": (lambda n, i, m: (i, m * 0), {}, "Every mask is empty"),
+    "full masks": (
+        lambda n, i, m: (i, m * 0 + 1), {"balance": {"weights": {"scheme": "inverse"}}}, '"background".*scheme: none'),
+    "a class in no mask": (unchanged, {"data": THREE}, 'No mask holds "rare"'),
+    "a class in no fold": (
+        RARE, {"data": THREE, "balance": {"weights": {"scheme": "inverse"}}, "split": {"folds": 2, "fold": 1}},
+        '"rare" when fold 1 is judged'),
+    "four axes": (FOUR_AXES, {}, "4 axes of space, 2 x 2 x 32 x 32"),
+    "four axes, patches by themselves": (FOUR_AXES, {"masks": {"patch_size": "auto"}}, "4 axes of space"),
+    "a patch of three sides": (unchanged, {"masks": {"patch_size": [16, 16, 16]}}, "3 sides, and the images have 2"),
+    "a patch of one pixel": (unchanged, {"masks": {"patch_size": [1, 1]}}, "halves a patch"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_faults_are_named_before_a_run_folder_is_made(name: str, tmp_path: Path) -> None:
+    change, sections, said = FAULTS[name]
+    with pytest.raises(EquipoiseError, match=said):
+        train(recipe_of(write_pairs(tmp_path / "data", change), **sections), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_pixel_of_the_test_role_that_is_nan_is_named_too(tmp_path: Path) -> None:
+    table = write_pairs(tmp_path / "data", only(9, lambda i, m: (np.where(m, np.nan, i).astype("f4"), m)))
+    roles = ["train"] * 7 + ["validation", "test", "test"]
+    lines = ["id,role", *(f"{number},{role}" for number, role in enumerate(roles))]
+    (tmp_path / "split.csv").write_text("\n".join(lines) + "\n")
+    with pytest.raises(DataError, match=r"9\.npy has .* NaN"):
+        train(recipe_of(table, data={"ids": "id"}, split={"file": str(tmp_path / "split.csv")}), out=tmp_path / "run")
+
+
+@pytest.mark.parametrize("images", [1, 2])
+def test_one_image_or_two_cannot_be_split(images: int, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot fill 3 parts"):
+        train(recipe_of(write_pairs(tmp_path / "data", images=images)), out=tmp_path / "run")
+
+
+def test_one_file_in_two_roles_is_refused(tmp_path: Path) -> None:
+    table = write_pairs(tmp_path / "data")
+    table.write_text("id,image,mask\n" + "".join(f"{n},i/{n % 5}.npy,m/{n % 5}.npy\n" for n in range(10)))
+    with pytest.raises(DataError, match="learned from and judged"):
+        train(recipe_of(table, data={"ids": "id"}), out=tmp_path / "run")
+
+
+def test_files_alike_but_for_their_ending_are_refused(tmp_path: Path) -> None:
+    data = write_pairs(tmp_path / "data").parent
+    folders = {"table": None, "images": str(data / "i"), "masks": [str(data / "m")], "groups": None}
+    for part in ("i", "m"):
+        shutil.copy(data / part / "0.npy", data / part / "0.tif")
+        with pytest.raises(DataError, match=r"holds 0\.npy and 0\.tif"):
+            train(recipe_of(None, data=folders), out=tmp_path / "run")
+        (data / part / "0.tif").unlink()
+
+
+@pytest.mark.parametrize(("key", "value", "said"), [
+    ("patch_size", [0, 16], r'must be "auto" or two or three whole numbers'),
+    ("patch_size", [16], "two or three whole numbers"), ("least_component", -1, '"auto", "none" or a whole number'),
+    ("overlap", 0.97, "at most 0.95"),
+])  # fmt: skip
+def test_keys_that_cannot_be_are_one_sentence(key: str, value: Any, said: str) -> None:
+    with pytest.raises(ArgumentError, match=said) as found:
+        recipe_of(Path("pairs.csv"), masks={key: value})
+    assert "\n" not in str(found.value)
+    assert "function" not in str(found.value)
+
+
+NAMES = ("a\nb", "c,d", 'e"f', "<b>&x", "\x1b[31m", "ü😀", " lead", "trail ", "a;b", "q'")
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of three classes of which each pixel has one, one of them in one image, whose names are those of a foe."""
+    folder = tmp_path_factory.mktemp("three")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        table = write_pairs(folder / "data", RARE, names=NAMES)
+        return train(recipe_of(table, data=THREE), out=folder / "run")
+
+
+def test_three_classes_are_trained_and_judged_beside_trivial_answers(three: Run) -> None:
+    from equipoise.report.mask_view import MaskView
+
+    metrics = MaskView.read(three).metrics
+    assert set(metrics) == {"rule", "half", "empty", "full"}
+    empty, full = metrics["empty"], metrics["full"]
+    share = full.value("actual_share", "disc")
+    assert full.value("dice", "disc") == pytest.approx(2 * share / (1 + share))
+    assert full.value("predicted_share", "disc") == 1.0
+    assert (empty.value("dice", "disc"), empty.value("predicted_share", "ground")) == (0.0, 1.0)
