@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from equipoise._checks import ArgumentError
+from equipoise.cli._mask_runs import is_mask_run
 from equipoise.cli._options import OverwriteOption, check_free, console
 from equipoise.cli._scores import ScoreIdsOption
 from equipoise.cli._subgroups import ByOption, ByTableOption, subgroup_names
@@ -39,6 +40,8 @@ def report(
 ) -> None:
     """Write one HTML file that explains a run or an ablation: result, classes, thresholds to explore, findings, origin.
 
+    Of a run of masks: Dice beside trivial answers, the worst images, predicted beside true shares by epoch.
+
     The file needs no network. Thresholds that are chosen in it are saved as a decision.json, which **predict --rule**
     and **evaluate --rule** take.
     """
@@ -66,6 +69,10 @@ def _subgroups(folder: Path, by: str, table: Path | None, ids: str | None) -> Su
     from equipoise.report import RunView
     from equipoise.runs import Run, is_sealed
 
+    if is_mask_run(folder):
+        raise ArgumentError(
+            f"--by: {folder} is a run of masks, whose figures are of images, not of rows. Leave it out."
+        )
     view = RunView.read(Run.open(folder), damaged=[])
     sealed = is_sealed(folder)
     if "test" not in view.scores or sealed:

@@ -65,13 +65,14 @@ def _draw_rows(axes: Axes, comparison: Comparison, rows: list[Difference]) -> No
                     axes.plot(sign * reach, place, arrow, color=colour, markersize=7, clip_on=False)
         axes.plot(row.value, place, mark, color=colour, markersize=7 if mark == "D" else 6)
     names = [metric_name(comparison.metric) if row.class_name is None else row.class_name for row in rows]
-    class_rows(axes, names, right=[_remark(row) for row in rows], heading="difference, adjusted p, positives")
+    count = "images" if comparison.unit == "images" else "positives"
+    class_rows(axes, names, right=[_remark(row) for row in rows], heading=f"difference, adjusted p, {count}")
     if len(rows) > 1:
         axes.axhline(0.5, color="#CCCCCC", linewidth=1.0)
     _set_across(axes, comparison, reach)
     left_out = len(comparison.classes) + 1 - len(rows)
     more = f", the {len(rows) - 1} rarest of {len(comparison.classes)} classes" if left_out else ""
-    axes.set_title(f"{comparison.cases:,} {comparison.role} rows, {comparison.level:.0%} intervals{more}")
+    axes.set_title(f"{comparison.cases:,} {comparison.role} {comparison.unit}, {comparison.level:.0%} intervals{more}")
 
 
 def _reach(comparison: Comparison, rows: list[Difference]) -> float:
