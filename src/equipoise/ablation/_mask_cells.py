@@ -86,10 +86,11 @@ class MaskCells(CellKind):
         raw = _by_fold(scores, fold_of, [raw_mask_rule(cell.scores, cell.ledger) for cell in cells])
         if not test:
             return scores, raw, fit_masks_by_parts(scores)
-        counted = [cell.counts for cell in cells if cell.counts is not None]
-        pooled = ImageCounts(*(np.concatenate([getattr(one.known, name) for one in counted]) for name in _COUNTS))
+        own = [scores.select(fold_of == place) for place in range(len(cells))]
+        counted = [cell.counts.counts(one) for cell, one in zip(cells, own, strict=True) if cell.counts is not None]
+        pooled = ImageCounts(*(np.concatenate([getattr(one, name) for one in counted]) for name in _COUNTS))
         rule = _by_fold(scores, fold_of, [cell.rule for cell in cells])
-        return scores, raw, CountedMasks(np.concatenate([one.ids for one in counted]), pooled, rule)
+        return scores, raw, CountedMasks(np.concatenate([one.ids for one in own]), pooled, rule)
 
 
 def _by_fold(scores: MaskScores, fold_of: NDArray[np.int64], rules: Sequence[MaskRule]) -> MaskRule | MaskRuleByParts:
