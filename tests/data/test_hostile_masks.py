@@ -18,7 +18,7 @@ import pytest
 
 from equipoise._checks import ArgumentError, DataError, EquipoiseError
 from equipoise.data import count_masks_of, find_mask_columns, open_mask, open_volume
-from equipoise.labels import MaskClasses
+from equipoise.labels import MaskCensus, MaskClasses
 
 tifffile = pytest.importorskip("tifffile", reason="tifffile is not installed")
 nibabel = pytest.importorskip("nibabel", reason="nibabel is not installed")
@@ -258,6 +258,29 @@ def test_files_with_any_bytes_changed_are_read_whole_or_named(tmp_path: Path, ca
                 said.append((path.name, str(error)))
     assert len(said) > 50
     assert [message for name, message in said if name not in message or "\n" in message] == []
+
+
+def test_a_census_that_somebody_changed_is_damaged_or_means_the_same(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", PLANE)
+    census = count_masks_of(tmp_path / "a.npy", MaskClasses.from_foreground(), components=True)
+    stored = json.loads(json.dumps(census.to_dict()))
+    places = [stored, stored["images"][0], stored["meaning"], stored["components"]]
+    told = {"classes", "present", "fingerprint", "source", "notes", "name", "stamp", "values", "odd_values", "ignore"}
+    refused = []
+    for place in places:
+        for key, before in list(place.items()):
+            for other in (None, -1, "x", [], {}, [[1]], [2**70, 1], ["a", None], 1e308):
+                place[key] = other
+                try:
+                    again = MaskCensus.from_dict(json.loads(json.dumps(stored)))
+                except DataError as error:
+                    refused.append(str(error))
+                else:
+                    assert again.positives.tolist() == census.positives.tolist()
+                    assert key in told or other in (None, {}), (key, other)
+            place[key] = before
+    assert len(refused) > 100
+    assert not [message for message in refused if "\n" in message and "Type-check" not in message]
 
 
 def test_stacks_in_colours_are_read_by_region(tmp_path: Path) -> None:

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from equipoise._checks import ArgumentError, DataError, EquipoiseError
+from equipoise._checks import ArgumentError, DataError, EquipoiseError, RunError
 from equipoise.recipe import Recipe
 from equipoise.recipe import recipe_from as make
 from equipoise.runs import Run
-from equipoise.training import train
+from equipoise.training import Silent, train
+from equipoise.training.mask_predict import predict_masks
 
 pytest.importorskip("monai", reason="MONAI is not installed")
 
@@ -176,3 +177,98 @@ def test_three_classes_are_trained_and_judged_beside_trivial_answers(three: Run)
     assert full.value("dice", "disc") == pytest.approx(2 * share / (1 + share))
     assert full.value("predicted_share", "disc") == 1.0
     assert (empty.value("dice", "disc"), empty.value("predicted_share", "ground")) == (0.0, 1.0)
+
+
+class Listening(Silent):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, sentence: str) -> None:
+        self.said.append(sentence)
+
+
+@pytest.fixture
+def images(three: Run, tmp_path: Path) -> Path:
+    shutil.copytree(three.path.parent / "data" / "i", tmp_path / "images")
+    return tmp_path / "images"
+
+
+def test_images_of_any_name_are_predicted_and_none_is_replaced(three: Run, images: Path, tmp_path: Path) -> None:
+    before = {path.name: path.read_bytes() for path in images.iterdir()}
+    (tmp_path / "link").symlink_to(images)
+    for out in (images, tmp_path / "link"):
+        for overwrite in (False, True):
+            with pytest.raises(ArgumentError, match="which its mask would replace"):
+                predict_masks(three, images, out=out, overwrite=overwrite)
+    assert {path.name: path.read_bytes() for path in images.iterdir()} == before
+    predict_masks(three, images, out=tmp_path / "masks")
+    assert {path.name for path in (tmp_path / "masks").glob("*.npy")} == set(before)
+    assert all(set(np.unique(np.load(tmp_path / "masks" / name))) <= {0, 1, 2} for name in before)
+
+
+@pytest.mark.parametrize(("spoil", "said"), [
+    (lambda path: path.write_bytes(b"junk"), "no array"), (lambda path: (path.unlink(), path.mkdir()), "is a folder"),
+    (lambda path: np.save(path, np.zeros((9, 9, 3), np.uint8)), "3 channels, and the model was trained on 1"),
+    (lambda path: np.save(path, np.zeros((2, 2, 9, 9), np.uint8)), "takes images of 2 or 3 axes"),
+    (lambda path: np.save(path, np.zeros(9, np.uint8)), "takes images of 2 or 3 axes"),
+    (lambda path: np.save(path, np.zeros((0, 9), np.uint8)), "no pixel"),
+])  # fmt: skip
+def test_an_image_that_cannot_be_is_named_before_any_is_predicted(
+    spoil: Callable[[Path], object], said: str, three: Run, images: Path, tmp_path: Path
+) -> None:
+    spoil(images / "q'.npy")
+    with pytest.raises(DataError, match=said) as found:
+        predict_masks(three, images, out=tmp_path / "masks")
+    assert "q'.npy" in str(found.value)
+    assert not (tmp_path / "masks").exists()
+
+
+def test_pixels_that_are_nan_or_of_another_range_are_said(three: Run, tmp_path: Path) -> None:
+    image = np.load(three.path.parent / "data" / "i" / "q'.npy")
+    watch = Listening()
+    np.save(tmp_path / "a.npy", image)
+    predict_masks(three, tmp_path / "a.npy", out=tmp_path / "masks", watch=watch)
+    assert watch.said == []
+    np.save(tmp_path / "b.npy", image / 255)
+    predict_masks(three, tmp_path / "b.npy", out=tmp_path / "masks", watch=watch)
+    assert "b.npy (float32) are far from those of the training" in watch.said[0]
+    np.save(tmp_path / "c.npy", np.where(image > 120, np.nan, image))
+    with pytest.raises(DataError, match=r"c\.npy has pixels that are NaN"):
+        predict_masks(three, tmp_path / "c.npy", out=tmp_path / "masks", watch=watch)
+    assert not (tmp_path / "masks" / "c.npy").exists()
+
+
+def test_replaced_images_are_predicted_again_and_damaged_state_is_made_anew(
+    three: Run, images: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "masks"
+    predict_masks(three, images, out=out)
+    wanted = {path.name: path.read_bytes() for path in out.glob("*.npy")}
+    for record in (out / ".equipoise").glob("*.json"):
+        record.write_text("[")
+    (out / ".q'.npy.0123abcd.part").write_text("half")
+    predict_masks(three, images, out=out)
+    assert {path.name: path.read_bytes() for path in out.glob("*.npy")} == wanted
+    assert not list(out.glob(".*.part"))
+    np.save(images / "q'.npy", np.load(images / "q'.npy")[:20])
+    predict_masks(three, images, out=out)
+    assert np.load(out / "q'.npy").shape == (20, 32)
+    (out / "masks.json").write_text("{")
+    with pytest.raises(RunError, match="of another run"):
+        predict_masks(three, images, out=out)
+
+
+def test_names_of_classes_that_are_paths_stay_inside_the_folder(tmp_path: Path) -> None:
+    table = write_pairs(tmp_path / "data")
+    lines = table.read_text().splitlines()
+    table.write_text(
+        "\n".join(["id,image,mask_../../out,mask_b", *(f"{line},{line.split(',')[2]}" for line in lines[1:])])
+    )
+    data = {"masks": ["mask_../../out", "mask_b"], "groups": "none"}
+    run = train(recipe_of(table, data=data, loss={"terms": "bce + dice"}), out=tmp_path / "run")
+    before = set(tmp_path.rglob("*"))
+    found = predict_masks(run, tmp_path / "data" / "i" / "0.npy", out=tmp_path / "masks")
+    assert all(file.parent == tmp_path / "masks" for file in found[0].files)
+    assert {
+        path for path in set(tmp_path.rglob("*")) - before if (tmp_path / "masks") not in (path, *path.parents)
+    } == set()

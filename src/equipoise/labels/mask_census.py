@@ -245,19 +245,21 @@ class MaskCensus:
 
         if not isinstance(stored, dict) or stored.get("format") != FORMAT:
             raise DataError("This is not a census of masks. Count the masks with `equipoise census`.")
-        if type(stored.get("version")) is not int or stored["version"] > _VERSION:
+        if type(stored.get("version")) is not int or not 1 <= stored["version"] <= _VERSION:
             raise DataError(f"This census of masks is not of a version up to {_VERSION}. Update Equipoise.")
         try:
             meaning = MaskClasses.from_dict(stored["meaning"])
             images = tuple(image_from_dict(image, len(meaning.names)) for image in stored["images"])
-            parts = stored["components"]
+            parts, there = stored["components"], stored["population"]
+            if there is not None and (type(there) is not int or there < len(images)):
+                raise ValueError(f"{there!r:.80} is no number of images of which {len(images)} are a sample")
             census = cls(
                 meaning, images, None if parts is None else Components.from_dict(parts, meaning.names),
-                stored["population"], str(stored["source"]), tuple(map(str, stored["notes"])),
+                there, str(stored["source"]), tuple(map(str, stored["notes"])),
             )  # fmt: skip
             if stored["pixels"] != census.positives.tolist():
                 raise ValueError("its sums are not those of its images")
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DataError(f"This census of masks is damaged: {error}. Count the masks again.") from error
         return census
 

@@ -257,6 +257,8 @@ class MaskClasses:
         try:
             rule = None if stored["foreground"] is None else ForegroundRule.parse(stored["foreground"])
             names, exclusive = tuple(stored["names"]), stored["exclusive"] is True
+            if type(stored["exclusive"]) is not bool:
+                raise ArgumentError("`exclusive` is neither true nor false.")
             values = tuple(_numbers(row, "values") for row in stored["values"])
             if (rule is None) != (len(values) == len(names)) or not (exclusive or rule):
                 raise ArgumentError("Each class needs its values, or all a rule.")

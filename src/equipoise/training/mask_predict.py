@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+import math
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +35,7 @@ from equipoise.training.telemetry import Silent
 if TYPE_CHECKING:
     from equipoise.training.telemetry import Watch
 
+_FAR = 5.0  # spreads of the training
 _WHOLE = 2**29  # pixels of a mask that is held whole, for its connected parts
 
 
@@ -137,7 +140,8 @@ class _Applied:
         """Return the names of the masks of an image."""
         if self.classes.exclusive:
             return (mask_file_name(file),)
-        return tuple(mask_file_name(file, suffix=f"_{name}") for name in self.classes.names)
+        safe = [re.sub(r"[\x00-\x1f/\\\x7f]", "-", name) for name in self.classes.names]  # no other folder, no line
+        return tuple(mask_file_name(file, suffix=f"_{name}") for name in safe)
 
     def require_fit(self, files: Sequence[Path]) -> None:
         """Raise where an image cannot be opened or is no image of the model's; none is predicted then."""
@@ -163,7 +167,7 @@ class _Applied:
         shares = folder.shares(file, targets)
         if shares is None:
             volume, part = open_volume(file), folder.part(file)
-            self._predict(volume, part)
+            self._predict(volume, part, watch)
             mask = np.load(part, mmap_mode="r", allow_pickle=False)
             mask = self._cleaned(mask, watch, file)
             layers = [mask] if self.classes.exclusive else list(mask)
@@ -174,18 +178,20 @@ class _Applied:
         folder.drop(file)
         return PredictedMasks(file, targets, shares)
 
-    def _predict(self, volume: Volume, part: Path) -> None:
+    def _predict(self, volume: Volume, part: Path, watch: Watch) -> None:
         layers = 0 if self.classes.exclusive else len(self.classes.names)
         if part.exists():
             return
+        met = _Scaled()
         if self.resize is not None:
-            mask = self._resized(volume)
+            mask = self._resized(volume, met)
             with replacing(part) as temporary, temporary.open("wb") as stream:
                 np.save(stream, mask)
+            met.tell(volume, watch)
             return
         write_sliding(
             self.looker.model,
-            self.looker.scaled(volume, lambda region: _read(volume, region)),
+            met.seen(self.looker.scaled(volume, lambda region: _read(volume, region))),
             self.looker.windows(volume),
             part,
             finish=lambda logits: self.rule.apply(self.looker.natural(logits), small_parts=False),
@@ -194,8 +200,9 @@ class _Applied:
             layers=layers,
             axes=len(self.looker.patch_size),
         )
+        met.tell(volume, watch)
 
-    def _resized(self, volume: Volume) -> NDArray[np.uint8]:
+    def _resized(self, volume: Volume, met: _Scaled) -> NDArray[np.uint8]:
         """Return the mask of a picture that is looked at in another size: probabilities are brought back to its own."""
         assert self.resize is not None
         space = space_of(volume)
@@ -204,7 +211,8 @@ class _Applied:
         small = resize_planes(pixels, scaled_size(space, self.resize))
         if pixels.dtype.kind in "ui":
             small = np.rint(small)
-        scaled = self.looker.scale.for_image(volume).apply(small, 0)
+        scale = self.looker.scale.for_image(volume)
+        scaled = met.seen(lambda _: scale.apply(small, 0))(whole)
         said = self.looker.in_memory(scaled)
         return self.rule.apply(resize_planes(said, (space[0], space[1])), small_parts=False)
 
@@ -233,6 +241,37 @@ class _Applied:
         for row in mask:
             totals += np.bincount(row.ravel(), minlength=len(names))
         return dict(zip(names, (totals / mask.size).tolist(), strict=True))
+
+
+class _Scaled:
+    """What the pixels of an image look like on the scale of the training: about zero mean and unit spread."""
+
+    def __init__(self) -> None:
+        self._sums = np.zeros(3)
+
+    def seen(self, read: Callable[[Region], NDArray[np.float32]]) -> Callable[[Region], NDArray[np.float32]]:
+        """Return `read`, whose pixels are looked at on their way."""
+
+        def reading(region: Region) -> NDArray[np.float32]:
+            pixels = read(region)
+            self._sums += [pixels.size, pixels.sum(dtype=np.float64), np.square(pixels, dtype=np.float64).sum()]
+            return pixels
+
+        return reading
+
+    def tell(self, volume: Volume, watch: Watch) -> None:
+        """Say where the pixels are far from those that the model was trained on."""
+        count, total, squares = self._sums
+        if not count:
+            return
+        mean = total / count
+        spread = math.sqrt(max(squares / count - mean**2, 0.0))
+        if abs(mean) > _FAR or not 1 / _FAR**2 <= spread <= _FAR:
+            watch.say(
+                f"Warning: the pixels of {volume.path.name} ({volume.dtype}) are far from those of the training: on "
+                f"its scale their mean is {mean:.3g} and their spread {spread:.3g}, where they were 0 and 1. Bring the "
+                "image to the type and range of the training, or its mask means nothing."
+            )
 
 
 def _read(volume: Volume, region: Region) -> NDArray[Any]:
