@@ -120,18 +120,13 @@ _interleave_fast = _compiled(_interleave)
 
 
 def _to_planes(words, planes):  # type: ignore[no-untyped-def]
-    """Part the five bits of a tile's pixels, 64 pixels to a word: products of bits 0 and 1, then of bits 2, 3 and 4.
-
-    Return the bits that any word has.
-    """
-    bits = _N[0]
+    """Part the five bits of a tile's pixels, 64 pixels to a word: products of bits 0 and 1, then of bits 2, 3 and 4."""
     for row in range(_DEEP):
         for j in range(_ROW):
             at = row * _N[8] * _ROW + j
             a, b, c, d = words[at], words[at + _ROW], words[at + _N[2] * _ROW], words[at + _N[3] * _ROW]
             at += _N[4] * _ROW
             e, f, g, h = words[at], words[at + _ROW], words[at + _N[2] * _ROW], words[at + _N[3] * _ROW]
-            bits |= a | b | c | d | e | f | g | h
             a, e = _interleave_fast(a, e, _NIBBLES, _N[4])
             b, f = _interleave_fast(b, f, _NIBBLES, _N[4])
             c, g = _interleave_fast(c, g, _NIBBLES, _N[4])
@@ -147,7 +142,6 @@ def _to_planes(words, planes):  # type: ignore[no-untyped-def]
             planes[_N[7] * _PLANE + at], planes[_N[8] * _PLANE + at] = bit2 & bit3, bit4
             planes[_N[9] * _PLANE + at], planes[_N[10] * _PLANE + at] = bit2 & bit4, bit3 & bit4
             planes[_N[11] * _PLANE + at] = bit2 & bit3 & bit4
-    return bits
 
 
 _to_planes_fast = _compiled(_to_planes)
@@ -189,9 +183,9 @@ def _add_products(one, other, sums):  # type: ignore[no-untyped-def]
 _add_products_fast = _compiled(_add_products)
 
 
-def _add_planes(planes, sums, kinds):  # type: ignore[no-untyped-def]
+def _add_planes(planes, sums, bits):  # type: ignore[no-untyped-def]
     for k in range(1, FEW):
-        if k & ~kinds == 0:
+        if k & ~bits == 0:
             one, other = (k & 3) * _PLANE_SIZE, (4 + (k >> 2)) * _PLANE_SIZE
             _add_products_fast(planes[one : one + _PLANE_SIZE], planes[other : other + _PLANE_SIZE], sums[k])
 
@@ -199,41 +193,32 @@ def _add_planes(planes, sums, kinds):  # type: ignore[no-untyped-def]
 _add_planes_fast = _compiled(_add_planes)
 
 
-def _kinds(bits):  # type: ignore[no-untyped-def]
-    """Return the bits that any of the eight values of a word has."""
-    bits |= bits >> _N[32]
-    bits |= bits >> _N[16]
-    return np.int64((bits | (bits >> _N[8])) & _N[255])
-
-
-_kinds_fast = _compiled(_kinds)
-
-
-def _any_bits(words):  # type: ignore[no-untyped-def]
+def _look(words):  # type: ignore[no-untyped-def]
+    """Return the bits that any of the values has, and how often a word differs from the one before."""
     bits, changes = words[0], np.int64(0)
     for j in range(1, words.size):
         bits |= words[j]
         changes += np.int64(words[j] != words[j - 1])
-    return _kinds_fast(bits), changes
+    bits |= bits >> _N[32]
+    bits |= bits >> _N[16]
+    return np.int64((bits | (bits >> _N[8])) & _N[255]), changes
 
 
-_any_bits_fast = _compiled(_any_bits)
+_look_fast = _compiled(_look)
 
 
 def _add_few(words, tables, planes, sums):  # type: ignore[no-untyped-def]
     """Add whole tiles of pixels from 0 to 31; return how many words were added before a tile that holds another."""
     for start in range(0, words.size - _TILE + 1, _TILE):
         tile = words[start : start + _TILE]
-        kinds, changes = _any_bits_fast(tile[: _TILE // 8])
-        if changes * _CHANGE < _TILE // 8 * kinds:
-            if _any_bits_fast(tile)[0] >= FEW:
-                return start
+        bits, changes = _look_fast(tile)  # in order, which also brings the tile into the first caches
+        if bits >= FEW:
+            return start
+        if changes * _CHANGE < _TILE * bits:
             _add_words_fast(tile, tables, True)
         else:
-            kinds = _kinds_fast(_to_planes_fast(tile, planes))
-            if kinds >= FEW:
-                return start
-            _add_planes_fast(planes, sums, kinds)
+            _to_planes_fast(tile, planes)
+            _add_planes_fast(planes, sums, bits)
     return words.size // _TILE * _TILE
 
 
