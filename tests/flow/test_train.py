@@ -40,7 +40,7 @@ def test_comorbidity_recipes_find_positives_early_and_beat_plain_training_at_hal
     name: str, survey: tuple[Path, list[str]], tmp_path: Path
 ) -> None:
     table, targets = survey
-    common = [f"data.table={table}", f"data.labels={json.dumps(targets)}", "data.groups=none", "training.members=2"]
+    common = [f"data.table={table}", f"data.labels={json.dumps(targets)}", "data.groups=none", "training.members=1"]
     weighted = train(read_recipe(name, common), out=tmp_path / "weighted")
     uncorrected = [*common, "balance.weights.scheme=none", "loss={name: bce}"]
     plain = train(read_recipe(name, uncorrected), out=tmp_path / "plain")
