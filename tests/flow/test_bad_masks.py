@@ -164,13 +164,16 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Run:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         table = write_pairs(folder / "data", RARE, names=NAMES)
-        return train(recipe_of(table, data=THREE), out=folder / "run")
+        return train(recipe_of(table, data=THREE), out=folder / "run [1]*")
 
 
 def test_three_classes_are_trained_and_judged_beside_trivial_answers(three: Run) -> None:
-    from equipoise.report.mask_view import MaskView
+    from equipoise.report.mask_view import MaskView, pooled_folds
 
-    metrics = MaskView.read(three).metrics
+    view = MaskView.read(three)
+    metrics = view.metrics
+    assert view.scores["test"].classes == ("ground", "disc", "rare")
+    assert pooled_folds([three])["full"].value("dice", "disc") == metrics["full"].value("dice", "disc")
     assert set(metrics) == {"rule", "half", "empty", "full"}
     empty, full = metrics["empty"], metrics["full"]
     share = full.value("actual_share", "disc")
@@ -272,3 +275,24 @@ def test_names_of_classes_that_are_paths_stay_inside_the_folder(tmp_path: Path) 
     assert {
         path for path in set(tmp_path.rglob("*")) - before if (tmp_path / "masks") not in (path, *path.parents)
     } == set()
+
+
+def test_a_checkpoint_whose_guard_is_damaged_is_named(tmp_path: Path) -> None:
+    from equipoise.training.checkpoint import read_checkpoint, write_checkpoint
+
+    class Cut(Silent):
+        def move(self, epoch: float, note: str) -> None:
+            if epoch > 1.4:
+                raise KeyboardInterrupt
+
+    recipe = recipe_of(write_pairs(tmp_path / "data"), training={"checkpoint_seconds": 0, "epochs": 2})
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, out=tmp_path / "run", watch=Cut())
+    last = tmp_path / "run" / "checkpoint" / "last.safetensors"
+    tensors, record = read_checkpoint(last)
+    for state in (None, "x", [], {}, {"told": 3}):
+        write_checkpoint(last, tensors, record | {"guard": state})
+        with pytest.raises(RunError, match=r"last\.safetensors does not fit this recipe"):
+            train(recipe, out=tmp_path / "run", resume=True)
+    write_checkpoint(last, tensors, record)
+    assert train(recipe, out=tmp_path / "run", resume=True).is_done

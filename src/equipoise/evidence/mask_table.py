@@ -89,6 +89,22 @@ def evaluate_masks(
     )  # fmt: skip
 
 
+def trivial_counts(scores: MaskScores) -> dict[str, ImageCounts]:
+    """Return the counts of answers that need no model: nothing anywhere, and every class everywhere.
+
+    Of exclusive classes "nothing" is the first class everywhere, and "everywhere" each of the others in its turn, as
+    far as its own figures go.
+    """
+    actual, known = scores.actual(), scores.known()
+    empty, full = np.zeros(len(scores.classes), np.int64), np.ones(len(scores.classes), np.int64)
+    if scores.exclusive:
+        empty[0], full[0] = 1, 0
+    return {
+        name: ImageCounts(actual * said, actual, known * said, known)
+        for name, said in (("empty", empty), ("full", full))
+    }
+
+
 def _checked_distance(name: str, distance: NDArray[np.floating[Any]], counts: ImageCounts) -> Floats:
     if distance.shape != counts.overlap.shape:
         raise ArgumentError(

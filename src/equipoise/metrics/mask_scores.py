@@ -375,7 +375,7 @@ def read_mask_scores(path: str | Path) -> MaskScores:
     from polars.exceptions import PolarsError
 
     try:
-        frame = pl.read_parquet(path)
+        frame = pl.read_parquet(path, glob=False)  # a folder may be called [1]
         stored = json.loads(frame["format"][0])
         if stored != {"format": _FORMAT, "version": _VERSION}:
             raise DataError(f"{path} is {stored}, which this Equipoise does not read. Score the masks again.")

@@ -14,7 +14,7 @@ from equipoise._files import read_json
 from equipoise.balance import ClassWeights, Ledger, Preflight
 from equipoise.decision.masks import MaskRule
 from equipoise.evidence import CountedMasks, MetricTable
-from equipoise.evidence.mask_table import evaluate_masks
+from equipoise.evidence.mask_table import evaluate_masks, trivial_counts
 from equipoise.labels import Census, MaskCensus, Split, read_split
 from equipoise.metrics.mask_scores import ImageCounts, MaskScores, read_mask_scores
 from equipoise.recipe import Recipe, read_recipe
@@ -138,10 +138,9 @@ def pooled_folds(runs: Sequence[Run]) -> dict[str, MetricTable]:
     counts = ImageCounts(*(np.concatenate([np.array(part[name], np.int64) for part in parts]) for name in _COUNTS))
     plain: str | list[float] = "argmax" if scores.exclusive else [0.5] * len(scores.classes)
     found = {"rule": evaluate_masks(scores, plain, counts=counts), "half": evaluate_masks(scores, plain)}
-    empty, full = np.full(len(scores.classes), np.inf), np.zeros(len(scores.classes))
-    if scores.exclusive:
-        empty[0], full[0] = 0.0, np.inf
-    return found | {"empty": evaluate_masks(scores, empty.tolist()), "full": evaluate_masks(scores, full.tolist())}
+    for name, trivial in trivial_counts(scores).items():
+        found[name] = evaluate_masks(scores, plain, counts=trivial)
+    return found
 
 
 def read_test_counts(run: Run) -> CountedMasks:

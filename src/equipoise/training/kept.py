@@ -162,11 +162,11 @@ class KeptTraining(abc.ABC):
             return
         try:
             fit.load(tensors, record)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            self.watcher.load(record["guard"])
+        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise RunError(
                 f"{self.last_file} does not fit this recipe ({error}). Start again with --overwrite."
             ) from error
-        self.watcher.load(record["guard"])
         self.watch.say(f"{self.title()}: going on after epoch {fit.progress.epoch}, step {fit.progress.step}")
 
 

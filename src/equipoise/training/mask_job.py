@@ -17,7 +17,7 @@ from equipoise.balance import Preflight
 from equipoise.data import PixelScale
 from equipoise.decision.masks import MaskRule, fit_least_sizes, fit_mask_rule
 from equipoise.evidence.finding import findings_of
-from equipoise.evidence.mask_table import evaluate_masks
+from equipoise.evidence.mask_table import evaluate_masks, trivial_counts
 from equipoise.labels import write_split
 from equipoise.metrics.components import Components, measure_components
 from equipoise.metrics.mask_scores import ImageCounts, MaskScores, write_mask_scores
@@ -248,22 +248,6 @@ class _Judged:
             small = thumbnails(pixels, truth, rule.clean(mask), len(rule.classes), exclusive=rule.exclusive)
             shown.append({"id": judge.pairs.ids[place], "rank": rank, "dice": dice, **small})
         write_mask_gallery(path, shown, rule.classes, exclusive=rule.exclusive)
-
-
-def trivial_counts(scores: MaskScores) -> dict[str, ImageCounts]:
-    """Return the counts of answers that need no model: nothing anywhere, and every class everywhere.
-
-    Of exclusive classes "nothing" is the first class everywhere, and "everywhere" each of the others in its turn, as
-    far as its own figures go.
-    """
-    actual, known = scores.actual(), scores.known()
-    empty, full = np.zeros(len(scores.classes), np.int64), np.ones(len(scores.classes), np.int64)
-    if scores.exclusive:
-        empty[0], full[0] = 1, 0
-    return {
-        name: ImageCounts(actual * said, actual, known * said, known)
-        for name, said in (("empty", empty), ("full", full))
-    }
 
 
 def _with_sizes(rule: MaskRule, sizes: tuple[int, ...]) -> MaskRule:
