@@ -183,7 +183,9 @@ def test_a_confounded_matrix_is_refused_with_the_difference(tmp_path: Path) -> N
 
 def test_ready_matrices_are_listed_printed_and_planned(tmp_path: Path) -> None:
     listed = processes.run("ablate", "--list").stdout
-    assert [line.split()[0] for line in listed.splitlines()[:4]] == ["balance", "comorbidity", "retinopathy", "x-lite"]
+    assert [line.split()[0] for line in listed.splitlines()[:6]] == [
+        "balance", "comorbidity", "lesion-losses", "mask-losses", "retinopathy", "x-lite"
+    ]  # fmt: skip
     assert processes.run("ablate", "--print", "balance").stdout.startswith("# Does correcting for imbalance help")
     table = _table(tmp_path / "table.csv")
     planned = processes.run("ablate", table, "--labels", "y_one,y_two", "--groups", "none", "--plan", folder=tmp_path)
@@ -192,7 +194,7 @@ def test_ready_matrices_are_listed_printed_and_planned(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize("name", ["x-lite", "retinopathy", "comorbidity", "balance"])
+@pytest.mark.parametrize("name", ["x-lite", "retinopathy", "comorbidity", "balance", "mask-losses", "lesion-losses"])
 def test_ready_matrices_are_fair(name: str) -> None:
     matrix = read_matrix(name)
     assert matrix.reference == "plain"
