@@ -350,6 +350,17 @@ def test_links_are_followed_inside_the_folder_only(folder: Path, tmp_path: Path)
     np.testing.assert_array_equal(outside.read(0), outside.read(1))
 
 
+def test_a_link_that_leads_to_itself_hides_no_other_file(tmp_path: Path) -> None:
+    names = [f"{number}.png" for number in range(12)]
+    for name in names:
+        written(tmp_path, encoded(RGB, "PNG"), name)
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    (tmp_path / "self").symlink_to(tmp_path)
+    assert len(find_images(names, tmp_path)) == len(names)
+    with pytest.raises(DataError, match=r'there is no file "loop\.png"'):
+        find_images([*names, "loop.png"], tmp_path)
+
+
 def test_a_missing_folder_is_named_with_the_nearest(folder: Path) -> None:
     with pytest.raises(DataError, match='imags does not exist. Give the folder. Did you mean "images"'):
         find_images(["a.png"], folder / "imags")

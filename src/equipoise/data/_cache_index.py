@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise._checks import RunError
+
 Records = NDArray[Any]  # (records,) of RECORD
 
 RECORD = np.dtype(
@@ -56,6 +58,11 @@ def read_index(path: Path) -> tuple[Records, int]:
         content = path.read_bytes()
     except FileNotFoundError:
         content = b""
+    except OSError as error:
+        raise RunError(
+            f"{path} could not be read: {error.strerror or error}. Delete {path.parent}, or choose another folder for "
+            "the cache."
+        ) from error
     records = np.frombuffer(content[: len(content) // RECORD.itemsize * RECORD.itemsize], RECORD)
     lines = records.view(np.uint8).reshape(-1, RECORD.itemsize)[:, :_OWN_FROM]
     whole = np.array([zlib.crc32(line.tobytes()) for line in lines], dtype=np.uint32) == records["own"]

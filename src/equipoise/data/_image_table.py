@@ -99,7 +99,7 @@ class Folder:
             with os.scandir(place) as entries:
                 for entry in entries:
                     link = entry.is_symlink()
-                    if not entry.is_file():
+                    if not _is_file(entry):
                         continue
                     if inside and (not link or self._holds(entry.path)):
                         yield entry.name, entry.path
@@ -180,3 +180,11 @@ def _others(faults: int, total: int, folder: Folder) -> str:
         has = f'the first image in it is "{example}"' if example else "there is no image in it"
         return f" (None of the {total:,} images was found: is the folder the right one? {has[0].upper()}{has[1:]}.)"
     return f" ({faults - 1:,} more {'row has' if faults == 2 else 'rows have'} no image.)" if faults > 1 else ""
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a file, or a link to one; a link that leads to itself is none, and hides no other."""
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
