@@ -52,7 +52,7 @@ def make_data(folder: Path) -> Path:
         "masks": {"patch_size": [16, 16], "patches": 24, "overlap": 0.25},
         "model": {"name": "unet", "width": 4, "stages": 3},
         "loss": {"terms": "cross_entropy + dice"},
-        "training": {"monitor": "dice", "epochs": 6, "batch_size": 4, "learning_rate": 0.01, "patience": None,
+        "training": {"monitor": "dice", "epochs": 5, "batch_size": 4, "learning_rate": 0.01, "patience": None,
                      "checkpoint_seconds": 0},
     })  # fmt: skip
     (folder / "recipe.yaml").write_text(recipe.to_yaml())
@@ -95,7 +95,7 @@ def kill_training(recipe: Path, cut: Path, draw: random.Random) -> None:
     arguments, kills = ["train", recipe, "--out", cut], 0
     while True:
         child = fork([*arguments, *(["--resume"] if cut.exists() else [])], cut)
-        if kills >= 3:
+        if kills >= 2:
             finished(child, cut)
             break
         log, before = cut / "events.jsonl", time.monotonic()
@@ -138,7 +138,7 @@ def kill_predictions(run: Path, images: Path, whole: Path, cut: Path, draw: rand
     """Kill a prediction again and again; at no instant does a final name stand for half a mask."""
     wanted, kills = content(whole), 0
     while True:
-        number = draw.randrange(2, 16) + 4 * kills  # what is written at one go must fit at last
+        number = draw.randrange(2, 24) + 8 * kills  # what is written at one go must fit at last
         child = fork(["predict", run, images, "--out", cut], cut, lambda number=number: die_at(number))
         _, status = os.waitpid(child, 0)
         for name, found in content(cut).items():
@@ -149,7 +149,7 @@ def kill_predictions(run: Path, images: Path, whole: Path, cut: Path, draw: rand
             break
         kills += 1
         assert kills < 100, "it never comes to an end"
-    assert kills >= 6, kills
+    assert kills >= 4, kills
     left = {name: found for name, found in content(cut).items() if not name.endswith("lock")}
     assert left == {name: found for name, found in wanted.items() if not name.endswith("lock")}
 
