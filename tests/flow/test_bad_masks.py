@@ -17,6 +17,7 @@ from equipoise.recipe import recipe_from as make
 from equipoise.runs import Run
 from equipoise.training import Silent, train
 from equipoise.training.mask_predict import predict_masks
+from equipoise.training.mask_prepare import prepare_masks
 
 pytest.importorskip("monai", reason="MONAI is not installed")
 
@@ -108,6 +109,19 @@ def test_faults_are_named_before_a_run_folder_is_made(name: str, tmp_path: Path)
     with pytest.raises(EquipoiseError, match=said):
         train(recipe_of(write_pairs(tmp_path / "data", change), **sections), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_masks_saved_with_other_values_than_the_rest_are_named(tmp_path: Path) -> None:
+    table = write_pairs(
+        tmp_path / "data", lambda number, image, mask: (image, mask * np.uint8(1 if number == 3 else 255))
+    )
+    prepared = prepare_masks(recipe_of(table, data={"foreground": "> 127"}))
+    said = [note for note in prepared.notes if "different values" in note]
+    assert len(said) == 1
+    assert "1 mask holds different values of which none is foreground (> 127)" in said[0]
+    assert " from 0 to 1. " in said[0]
+    fine = prepare_masks(recipe_of(table, data={"foreground": "> 0.5"}))
+    assert not any("different values" in note for note in fine.notes)
 
 
 def test_a_pixel_of_the_test_role_that_is_nan_is_named_too(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from equipoise._files import replacing
 from equipoise.data.mask_pairs import MaskPairs
 from equipoise.data.masks import open_mask
 from equipoise.data.volumes import Region, extent
-from equipoise.labels.mask_classes import IGNORED
+from equipoise.labels.mask_classes import IGNORED, MaskClasses
 
 _PLACES = 4096  # of one class in one image, at most
 _LEAST_PLACES = 16
@@ -87,6 +87,52 @@ def index_locations(pairs: MaskPairs, *, cache: str | Path | None = None, seed: 
                 starts=made.starts, places=made.places,
             )  # fmt: skip
     return made
+
+
+def masks_of_other_values(pairs: MaskPairs, index: LocationIndex) -> list[str]:
+    """Return a note on masks that hold more than one value, none of which a foreground rule takes: 0/1 under "> 127".
+
+    Only masks without foreground are read again; of classes that are said by values every other value is an error.
+
+    Args:
+        pairs: with their masks, as they were saved.
+        index: of the same images, from `index_locations`.
+
+    Raises:
+        DataError: a mask cannot be read.
+    """
+    rule = pairs.classes.rule
+    if rule is None:
+        return []
+    found = []
+    for image, files in enumerate(pairs.masks):
+        for layer, file in enumerate(files):
+            if file is None or index.counts[image, 1 if pairs.classes.exclusive else layer]:
+                continue
+            low, high = _ends(file, pairs.classes)
+            if low < high:
+                found.append(f"{file.name} from {low:g} to {high:g}")
+    if not found:
+        return []
+    masks = "1 mask holds" if len(found) == 1 else f"{len(found)} masks hold"
+    shown = ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
+    return [
+        f"Warning: {masks} different values of which none is foreground ({rule}): {shown}. Masks may have "
+        "been saved with other values; correct them, or data.foreground."
+    ]
+
+
+def _ends(file: Path, classes: MaskClasses) -> tuple[float, float]:
+    """Return the smallest and the largest known value of a mask without foreground; of one that has some, nothing."""
+    assert classes.rule is not None
+    low, high = np.inf, -np.inf
+    for _, block in open_mask(file).blocks():
+        known = block[~(np.isnan(block) | np.isin(block, classes.ignore))]
+        if classes.rule.holds(known).any():
+            return np.inf, -np.inf
+        if known.size:
+            low, high = min(low, float(known.min())), max(high, float(known.max()))
+    return low, high
 
 
 def _read(file: Path) -> LocationIndex | None:

@@ -21,6 +21,7 @@ from equipoise.data import (
     PixelScale,
     find_mask_pairs,
     index_locations,
+    masks_of_other_values,
     measure_scale,
     read_mask_pairs,
     require_finite,
@@ -239,6 +240,7 @@ def prepare_masks(recipe: Recipe) -> MaskPrepared:
     index = index_locations(pairs, cache=CACHE, seed=0)
     census = pixel_census(pairs, index, np.arange(len(pairs)))
     _require_foreground(pairs, census)
+    notes += masks_of_other_values(originals, index)
     _check_counts(recipe, originals, census)
     split = make_split(recipe, presence_labels(pairs, index))
     _check_bands(recipe, pairs)
