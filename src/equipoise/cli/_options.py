@@ -55,6 +55,16 @@ OverwriteOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read, and nothing else.")]
 
 
+def data_section(
+    *, labels: str | None, classes: str | None, images: Path | None, **others: str | None
+) -> dict[str, Any]:
+    """Return the keys of a recipe's `data` as the flags of a command give them; None is a flag that was not given."""
+    return {
+        "labels": columns(labels), "classes": columns(classes), "images": None if images is None else str(images),
+        **others,
+    }  # fmt: skip
+
+
 def columns(text: str | None) -> list[str] | None:
     r"""Split a comma-separated flag into column names; a comma inside a name is written with a backslash, ``\,``."""
     if text is None:

@@ -20,8 +20,8 @@ from equipoise.cli._options import (
     SeparatorOption,
     TaskOption,
     UncertainOption,
-    columns,
     console,
+    data_section,
     print_json,
 )
 
@@ -102,11 +102,10 @@ def ablate(
     if list_ or print_ is not None or source is None:
         _show_matrices(print_, json)
         return
-    given: dict[str, Any] = {
-        "labels": columns(labels), "separator": separator, "ids": ids, "groups": groups, "task": task,
-        "uncertain": uncertain, "unknown": unknown, "positive": positive, "classes": columns(classes),
-        "images": None if images is None else str(images), "image": image,
-    }  # fmt: skip
+    given = data_section(
+        labels=labels, separator=separator, ids=ids, groups=groups, task=task, uncertain=uncertain, unknown=unknown,
+        positive=positive, classes=classes, images=images, image=image,
+    )  # fmt: skip
     matrix = _matrix(source, table, given, settings or [], base, seeds, metric)
     out = out or (Path(source) if Path(source).is_dir() else Path("runs") / matrix.name)
     if not json or plan:

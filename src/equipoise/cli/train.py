@@ -23,8 +23,8 @@ from equipoise.cli._options import (
     SeparatorOption,
     TaskOption,
     UncertainOption,
-    columns,
     console,
+    data_section,
     print_json,
 )
 
@@ -74,19 +74,10 @@ def train(
 
     Masks: **equipoise train surface-segmentation --set data.table=pairs.csv --set data.masks=mask --groups patient**.
     """
-    given: dict[str, object] = {
-        "labels": columns(labels),
-        "separator": separator,
-        "ids": ids,
-        "groups": groups,
-        "task": task,
-        "uncertain": uncertain,
-        "unknown": unknown,
-        "positive": positive,
-        "classes": columns(classes),
-        "images": None if images is None else str(images),
-        "image": image,
-    }
+    given = data_section(
+        labels=labels, separator=separator, ids=ids, groups=groups, task=task, uncertain=uncertain, unknown=unknown,
+        positive=positive, classes=classes, images=images, image=image,
+    )  # fmt: skip
     overrides = [*(settings or []), *([] if seed is None else [f"seed={seed}"])]
     recipe, made = _recipe(source, given, overrides)
     _check_flags(out, resume=resume, overwrite=overwrite)
