@@ -26,22 +26,23 @@ def write_table(path: Path, rows: int = 500) -> Path:
     return path
 
 
-def write_matrix(folder: Path, *, arms: str, more: str = "", seeds: int = 2) -> Path:
+def write_matrix(folder: Path, *, arms: str, more: str = "", seeds: int = 2, members: int = 1) -> Path:
     table = write_table(folder / "table.csv")
     path = folder / "matrix.yaml"
     path.write_text(
         f"name: small\nbase: table\nseeds: {seeds}\nmetric: macro_f1\nmargin: 0.02\n{more}\n"
         f"set:\n  data.table: {table}\n  data.labels: [{', '.join(CLASSES)}]\n  data.groups: patient\n"
-        "  model.name: linear\n  training.epochs: 6\n  training.members: 1\n  training.learning_rate: 0.05\n"
+        "  model.name: linear\n  training.epochs: 6\n  training.members: "
+        f"{members}\n  training.learning_rate: 0.05\n"
         "  split.fractions: [0.4, 0.3, 0.3]\n  images.gallery: false\n"
         f"log: {{why: 'Does weighting help?', decision: ''}}\narms:\n{arms}"
     )
     return path
 
 
-def finished(folder: Path, *, arms: str, more: str = "", seeds: int = 2) -> Path:
+def finished(folder: Path, *, arms: str, more: str = "", seeds: int = 2, members: int = 1) -> Path:
     """Return the folder of an ablation whose cells are trained."""
-    matrix = read_matrix(write_matrix(folder, arms=arms, more=more, seeds=seeds))
+    matrix = read_matrix(write_matrix(folder, arms=arms, more=more, seeds=seeds, members=members))
     out = folder / "small"
     write_ablation(matrix, out)
     for cell in matrix.cells:

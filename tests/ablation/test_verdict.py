@@ -172,7 +172,7 @@ def test_no_ablation_and_no_test_role_are_said(ablation: Path, tmp_path: Path) -
 
 
 def test_folds_are_pooled_by_id(tmp_path: Path) -> None:
-    folder = finished(tmp_path, arms=ARMS, more="folds: 2", seeds=1)
+    folder = finished(tmp_path, arms=ARMS, more="folds: 2", seeds=1, members=2)
     found = write_verdict(folder, test=True, **QUICK)
     assert found.cases == 500  # every row is tested once
     validation = write_verdict(folder, **QUICK)

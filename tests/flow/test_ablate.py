@@ -14,11 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import processes
 from equipoise._checks import RunError
 from equipoise.ablation import read_matrix
 from equipoise.ablation.launch import run_matrix
+from equipoise.cli import app
 from equipoise.report import AblationView
 from equipoise.report.ablation_view import read_status
 from equipoise.training import train
@@ -130,6 +132,25 @@ def test_a_cell_is_the_run_that_its_recipe_makes(finished: Path, tmp_path: Path)
     alone = train(cell.recipe, out=tmp_path / "alone")
     for name in ("model.safetensors", "scores/validation.parquet", "scores/test.parquet", "recipe.yaml", "split.csv"):
         assert (finished / "out" / cell.folder / name).read_bytes() == (alone.path / name).read_bytes(), name
+
+
+def test_the_test_role_of_cross_fitted_cells_is_opened(tmp_path: Path) -> None:
+    matrix = _matrix(tmp_path, 1)
+    text = matrix.read_text().replace(" training.members: 1,", "").replace("seeds: 2", "seeds: 1")
+    matrix.write_text(text.replace("  focal: {loss.name: focal}\n", ""))
+    out = str(tmp_path / "out")
+    _said("ablate", str(matrix), "--out", out, "--workers", "1")
+    lines = next(Path(out).rglob("split.csv")).read_text().splitlines()
+    assert {line.rpartition(",")[2] for line in lines} > {"fold", "-1", "0", "1"}, "members were cross-fitted"
+    assert "rows of the role validation" in _said("verdict", out, "--replicates", "100")
+    assert "44 rows of the role test" in _said("verdict", out, "--replicates", "100", "--test")
+
+
+def _said(*arguments: str) -> str:
+    """Return what a command prints, run in this process."""
+    done = CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output
 
 
 def test_a_folder_edited_by_hand_is_left_out_and_named(copied: Path) -> None:

@@ -6,7 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from equipoise._checks import ArgumentError, DataError
-from equipoise.labels import Labels, Split, read_labels, read_split, report_split, split_labels, write_split
+from equipoise.labels import (
+    Labels,
+    Split,
+    check_split,
+    read_labels,
+    read_split,
+    report_split,
+    split_labels,
+    write_split,
+)
 
 # beartype, which checks the annotations at run time, draws from `random` when a record is built inside a strategy.
 pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module")
@@ -191,6 +200,23 @@ def test_files_round_trip(tmp_path):
         assert again.hash == split.hash
 
 
+def test_the_split_of_a_cross_fitted_run_is_read_reported_and_checked(tmp_path):
+    path, ids = tmp_path / "split.csv", np.arange(30)
+    folds = np.where(ids < 6, -1, ids % 3)
+    split = Split(ids, np.where(folds < 0, "test", "train").astype(object), folds)
+    write_split(split, path)
+    again = read_split(path)
+    assert (again.hash, again.folds.tolist()) == (split.hash, folds.tolist())
+    assert again.rows("test").tolist() == list(range(6))
+    labels = Labels("binary", ("ill",), (ids % 2).astype(np.float32), ids, None, groups_known=True)
+    report = report_split(again, labels)
+    assert report.parts == ("fold 0", "fold 1", "fold 2", "test")
+    assert report.rows.tolist() == [8, 8, 8, 6]
+    assert check_split(path, labels).parts == report.parts
+    with pytest.raises(ArgumentError, match=r"cross-fitted run, whose test role is in no fold \(-1\)"):
+        again.from_fold(0)
+
+
 def test_a_split_made_elsewhere_is_read(tmp_path):
     path = tmp_path / "theirs.tsv"
     path.write_text("image\tSplit\nx\tTraining\ny\tval\nz\tTEST\n")
@@ -204,6 +230,9 @@ def test_a_split_made_elsewhere_is_read(tmp_path):
         read_split(path)
     path.write_text("id\tfold\nx\t0\ny\t-1\n")
     with pytest.raises(DataError, match=r'row 2, column "fold": "-1" is no fold number'):
+        read_split(path)
+    path.write_text("id\trole\tfold\nx\ttest\t-1\ny\ttrain\t-1\n")
+    with pytest.raises(DataError, match=r'row 2, column "fold": "-1" is no fold number from 0, nor -1 of a row whose'):
         read_split(path)
     path.write_text("id\trole\nx\ttrain\nx\ttest\n")
     with pytest.raises(DataError, match=r'the id "x" stands in rows 1 and 2'):

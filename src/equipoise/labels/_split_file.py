@@ -18,7 +18,7 @@ _ROLE_COLUMNS = ("role", "split", "subset", "set", "partition")
 
 @dataclass(frozen=True, eq=False)
 class SplitRows:
-    """The rows of a split file, where an id may stand twice."""
+    """The rows of a split file, where an id may stand twice; fold -1 is that of a row of the test role, in no fold."""
 
     ids: NDArray[Any]
     roles: NDArray[Any]
@@ -36,9 +36,10 @@ def read_split_rows(path: Path, ids: str, roles: str | None, folds: str | None) 
     columns = _texts(source, wanted)
     names = columns.pop(0)
     role_texts = columns.pop(0) if role_column is not None else None
-    numbers = _fold_numbers(source, fold_column, columns[0]) if fold_column is not None else None
-    if role_texts is not None and role_column is not None:
-        return SplitRows(names, _roles(source, role_column, role_texts), numbers, source.name)
+    given = None if role_texts is None or role_column is None else _roles(source, role_column, role_texts)
+    numbers = _fold_numbers(source, fold_column, columns[0], given) if fold_column is not None else None
+    if given is not None:
+        return SplitRows(names, given, numbers, source.name)
     assert numbers is not None
     return SplitRows(names, _fold_roles(numbers, 0, int(numbers.max()) + 1), numbers, source.name)
 
@@ -92,8 +93,16 @@ def _roles(source: TableSource, column: str, texts: NDArray[Any]) -> NDArray[Any
     return np.array([meaning[text] for text in texts.tolist()], dtype=object)
 
 
-def _fold_numbers(source: TableSource, column: str, texts: NDArray[Any]) -> NDArray[np.int64]:
+def _fold_numbers(
+    source: TableSource, column: str, texts: NDArray[Any], roles: NDArray[Any] | None
+) -> NDArray[np.int64]:
+    """Return the fold of each row; -1, of no fold, is for rows whose role is test, as cross-fitted runs write them."""
+    tested = np.zeros(len(texts), bool) if roles is None else roles == "test"
     for row, text in enumerate(texts.tolist()):
-        if not (text.isascii() and text.isdigit() and len(text) < 5):
-            raise DataError(f'{source.place(row, column)}: "{text}" is no fold number from 0. Correct the cell.')
+        number = text.isascii() and text.isdigit() and len(text) < 5
+        if not number and not (text == "-1" and tested[row]):
+            raise DataError(
+                f'{source.place(row, column)}: "{text}" is no fold number from 0, nor -1 of a row whose role is test. '
+                "Correct the cell."
+            )
     return texts.astype(np.int64)

@@ -14,7 +14,7 @@ from equipoise._checks import ArgumentError, DataError, check_number, listed
 from equipoise.labels._shift import holm, prevalence_shift
 from equipoise.labels._split_file import SplitRows, read_split_rows
 from equipoise.labels.read import Labels
-from equipoise.labels.split import ROLES, Split
+from equipoise.labels.split import ROLES, Split, fold_parts
 
 _SHOWN = 3
 
@@ -170,8 +170,8 @@ def _placed(split: Split | str | Path, ids: str, roles: str | None, folds: str |
         raise ArgumentError(f"`split` of check_split must be a Split or a path; got {type(split).__name__}.")
     names = [str(name) for name in found.ids.tolist()]
     if found.folds is not None:
-        numbers = found.folds.astype(int).tolist()
-        return _Placed(names, numbers, tuple(f"fold {fold}" for fold in range(max(numbers) + 1)), found.name)
+        codes, parts = fold_parts(found.folds)
+        return _Placed(names, codes.tolist(), parts, found.name)
     used = set(found.roles.tolist())
     parts = tuple(role for role in ROLES if role in used)
     return _Placed(names, [parts.index(role) for role in found.roles.tolist()], parts, found.name)

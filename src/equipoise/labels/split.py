@@ -103,7 +103,8 @@ class Split:
     Attributes:
         ids: (rows,) names of the rows.
         roles: (rows,) ``"train"``, ``"validation"`` or ``"test"``. With folds, as seen from fold 0 (see `from_fold`).
-        folds: (rows,) fold number, or None.
+        folds: (rows,) fold number, or None. Of a cross-fitted run, the member that did not learn from the row; -1 is
+            that of the test role, which is in no fold.
         report: what the split did to the classes; None when it was read from a file.
 
     Example:
@@ -146,10 +147,15 @@ class Split:
         With two folds there is no validation role.
 
         Raises:
-            ArgumentError: the split has no folds, or no such fold.
+            ArgumentError: the split has no folds, no such fold, or a test role apart from its folds.
         """
         if self.folds is None:
             raise ArgumentError("This split has no folds. Make one with split_labels(labels, folds=5).")
+        if np.any(self.folds < 0):
+            raise ArgumentError(
+                "The folds of this split are those of a cross-fitted run, whose test role is in no fold (-1). "
+                "Use its roles."
+            )
         count = int(self.folds.max()) + 1
         if isinstance(fold, bool) or not 0 <= fold < count:
             raise ArgumentError(f"`fold` of from_fold must be one of 0 to {count - 1}; got {fold!r}.")
@@ -235,8 +241,8 @@ def report_split(split: Split, labels: Labels) -> SplitReport:
         names = tuple(role for role in ROLES if role in set(split.roles.tolist()))
         parts = np.array([names.index(role) for role in split.roles[rows].tolist()], np.int64)
     else:
-        names = tuple(f"fold {fold}" for fold in range(int(split.folds.max()) + 1))
-        parts = split.folds[rows].astype(np.int64)
+        parts, names = fold_parts(split.folds)
+        parts = parts[rows]
     keys = labels.groups if labels.groups is not None else labels.ids
     return _reported(labels, parts, names, np.unique(keys, return_inverse=True)[1].reshape(-1))
 
@@ -262,7 +268,8 @@ def read_split(path: str | Path, *, ids: str = "id", roles: str | None = None, f
         ids: column of the ids.
         roles: column of roles; None looks for ``role``, ``split``, ``subset``, ``set`` and ``partition``. Common
             words such as val and dev are understood.
-        folds: column of fold numbers from 0; None looks for ``fold``. A table may hold folds alone.
+        folds: column of fold numbers from 0; None looks for ``fold``. A table may hold folds alone; beside roles, -1
+            is the fold of a row of the test role.
 
     Raises:
         DataError: a column is missing, a role is not known or an id stands twice; the message has the row.
@@ -347,6 +354,15 @@ def summed(flags: NDArray[np.bool_], groups: NDArray[np.int64], count: int) -> N
     """Return (groups, classes) how many rows of each group have the flag."""
     columns = [np.bincount(groups[flags[:, index]], minlength=count) for index in range(flags.shape[1])]
     return np.stack(columns, axis=1).astype(np.int64)
+
+
+def fold_parts(folds: NDArray[Any]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Return the part of each row, and the names of the parts: the folds and, where rows are in none, the test role."""
+    numbers = folds.astype(np.int64)
+    count = int(numbers.max()) + 1
+    outside = numbers < 0
+    names = (*(f"fold {fold}" for fold in range(count)), *(["test"] if outside.any() else []))
+    return np.where(outside, count, numbers), names
 
 
 def _fold_roles(folds: NDArray[Any], fold: int, count: int) -> NDArray[Any]:
