@@ -253,6 +253,7 @@ DISAGREE = {
     "balance: {weights: {scheme: sqrt, beta: 0.9}}": r"beta: works only with scheme: effective_number",
     "balance: {weights: {scheme: power}}": r"power needs an exponent",
     "balance: {weights: {floor: 2, cap: 1}}": r"key balance\.weights\.cap: must be at least floor \(2\); got 1",
+    "balance: {weights: {scheme: sqrt, values: {a: 2}}}\ndata: {labels: [a]}": r"weights\.values: gives the weights by",
     "balance: {sampling: {target: {a: 0.5}}}": r"works only with method: target",
     "balance: {sampling: {method: target}}": r"target needs shares",
     "balance: {sampling: {strength: 0.5}}": r"strength: works only with method: uniform or target; .* nothing is sam",

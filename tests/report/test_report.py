@@ -132,7 +132,7 @@ def test_the_paragraph_says_what_happened(make_run: MakeRun) -> None:
     text = summarise(make_run(classes=["common", "middle", "rare"], scheme="inverse", rows=400))
     assert text.startswith("400 rows, 3 classes (multilabel). The rarest is rare: ")
     assert "labels are unknown and were left out, never taken as negative" in text
-    assert "The loss was weighted by the scheme inverse: 1 positive of rare counts as" in text
+    assert "The loss was weighted (inverse): 1 positive of rare counts as" in text
     assert "all below are at the natural prevalence" in text
     assert "2 models (tabm) took turns" in text
     assert "Positive is predicted at a probability, chosen for F1 on 200 validation rows, of: common from 0." in text

@@ -106,7 +106,7 @@ def exactness_sentence(ledger: Ledger) -> str:
 
 def _described(entry: Any) -> str:
     if isinstance(entry, ClassWeights):
-        return f"{entry.scheme.replace('_', ' ')} {entry.kind}"
+        return f"{entry.name} {entry.kind}"
     if isinstance(entry, SamplingPlan) and entry.stabilised is not None:
         return f"{_described(dataclasses.replace(entry, stabilised=None))}, labels stabilised"
     if isinstance(entry, SamplingPlan):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 
 def each(value: float) -> str:
@@ -59,3 +60,25 @@ def one_in(share: float) -> str:
     if share > 0.995:
         return "nearly all" if share < 1.0 else "all"
     return f"{100 * share:.0f} in 100"
+
+
+def weights_name(scheme: str, by_hand: Collection[str] | None = None, made_by: str | None = None) -> str:
+    """Return what class weights are called wherever they are shown.
+
+    Args:
+        scheme: that computed them.
+        by_hand: classes whose weight was given instead.
+        made_by: the scheme that had made the given ones, as a recipe's ``balance.weights.counts_from`` says.
+
+    Example:
+        >>> weights_name("fourth_root"), weights_name("none", ["rare"]), weights_name("none", ["rare"], "inverse")
+        ('fourth root', 'given by hand', 'inverse')
+        >>> weights_name("inverse", ["rare"])
+        'inverse; rare given by hand'
+    """
+    name = scheme.replace("_", " ")
+    if not by_hand:
+        return name
+    if scheme != "none":
+        return f"{name}; {', '.join(by_hand)} given by hand"
+    return made_by.replace("_", " ") if made_by else "given by hand"

@@ -424,7 +424,7 @@ def _type_of(entry: Correction) -> str:
 
 def _called(entry: Correction) -> str:
     if isinstance(entry, ClassWeights):
-        return f"{entry.scheme} {entry.kind}"
+        return f"{entry.name} {entry.kind}"
     if isinstance(entry, SamplingPlan):
         return f"sampling by {entry.method.replace('_', ' ')}"
     names = {FocalCorrection: "alpha of focal", LogitAdjustment: "logit adjustment"}

@@ -84,9 +84,15 @@ def mask_weights(
     return replace(made, classes=census.classes, values=weights, parameters=parameters, prevalence=census.prevalence)
 
 
-def counts_of(census: MaskCensus) -> dict[str, Any]:
-    """Return where weights came from, for a recipe's ``balance.weights.counts_from``: fingerprint and pixels."""
+def counts_of(census: MaskCensus, scheme: str | None = None) -> dict[str, Any]:
+    """Return where weights came from, for a recipe's ``balance.weights.counts_from``: fingerprint and pixels.
+
+    Args:
+        census: that they were made from.
+        scheme: that made them.
+    """
     return {
+        **({} if scheme is None else {"scheme": scheme}),
         "source": census.source,
         "fingerprint": census.fingerprint,
         "unit": census.unit,

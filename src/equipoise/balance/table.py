@@ -131,11 +131,12 @@ def weights_table(census: Counted, chosen: ClassWeights | None = None) -> Weight
     }
     inverse = made["inverse"]
     told, name = (inverse, "inverse") if chosen is None else (chosen, "chosen")
-    spoken = zip(told.sentences(getattr(census, "unit", "rows")), can, strict=True)
+    unit = getattr(census, "unit", "rows")
+    spoken = zip(told.sentences(unit), can, strict=True)
     sentences = [f"{name}: {text}" for text, fine in spoken if fine]
-    warnings = [f"inverse: {text}" for text in inverse.warnings()]
-    if chosen is not None:
-        warnings += [f"chosen: {text}" for text in chosen.warnings()]
+    warnings = [f"{name}: {text}" for text in told.warnings(unit)] or [
+        f"inverse: {text}" for text in inverse.warnings(unit)
+    ]
     if by_hand:
         side = "a positive and a negative" if inverse.kind == POS_WEIGHT else "a row"
         warnings.append(

@@ -21,7 +21,7 @@ from equipoise.balance._schemes import (
     Counts,
     scheme_parameters,
 )
-from equipoise.balance._words import counted, each, weight_sentence
+from equipoise.balance._words import counted, each, weight_sentence, weights_name
 
 _NORMALISE = ("none", "mean", "sum")
 LARGE_WEIGHT = 10.0
@@ -83,6 +83,11 @@ class ClassWeights:
             object.__setattr__(self, "prevalence", prevalence)
 
     @property
+    def name(self) -> str:
+        """What these weights are called: their scheme, or that they were given by hand."""
+        return weights_name(self.scheme, self.parameters.get("values"), self.parameters.get("made_by"))
+
+    @property
     def log_odds_shift(self) -> ClassFloats:
         """(classes,) what the weights add to the log-odds that a model is trained towards: ln(values), exactly."""
         return np.asarray(np.log(self.values))
@@ -134,8 +139,12 @@ class ClassWeights:
             for name, value in zip(self.classes, self.values, strict=True)
         )
 
-    def warnings(self) -> tuple[str, ...]:
-        """Say which weights are so large, or so turned round, that training with them is known to go wrong."""
+    def warnings(self, unit: str = "rows") -> tuple[str, ...]:
+        """Say which weights are so large, or so turned round, that training with them is known to go wrong.
+
+        Args:
+            unit: what was counted, rows or pixels.
+        """
         found = []
         scale = 1.0 if self.kind == POS_WEIGHT else float(self.values.min())
         large = {
@@ -146,8 +155,8 @@ class ClassWeights:
             shown = ", ".join(f"{counted(large[name])}x for {name}" for name in first[:4])
             more = f" and {len(first) - 4} more" if len(first) > 4 else ""
             found.append(
-                f"{shown}{more}: a weight this large lets a few rows decide every step, and the model says yes far too "
-                "often. Soften it (sqrt, or a cap of 8); the ledger takes it back at prediction."
+                f"{shown}{more}: a weight this large lets a few {unit} decide every step, and the model says yes far "
+                "too often. Soften it (sqrt, or a cap of 8); the ledger takes it back at prediction."
             )
         below = [
             name
@@ -223,7 +232,8 @@ class ClassWeights:
 
     def __str__(self) -> str:
         shaped = ", ".join(f"{key} {value}" for key, value in self.parameters.items())
-        head = f"{self.kind} by {self.scheme}" + (f" ({shaped})" if shaped else "")
+        head = f"{self.kind}, {self.name}" if "values" in self.parameters else f"{self.kind} by {self.scheme}"
+        head += f" ({shaped})" if shaped else ""
         width = max(len(name) for name in self.classes)
         lines = [f"  {name:<{width}}  {each(value)}" for name, value in zip(self.classes, self.values, strict=True)]
         return "\n".join([head, *lines, *self.warnings()])

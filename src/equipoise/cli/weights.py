@@ -200,7 +200,9 @@ def _weigh_masks(
         from equipoise._files import write_text
         from equipoise.recipe import read_recipe, with_mask_weights
 
-        write_text(out, with_mask_weights(read_recipe(str(into)), chosen, counts_of(census)).to_yaml(brief=True))
+        write_text(
+            out, with_mask_weights(read_recipe(str(into)), chosen, counts_of(census, chosen.name)).to_yaml(brief=True)
+        )
     else:
         from equipoise._files import write_json
 

@@ -139,7 +139,14 @@ def _weights_issues(recipe: Recipe) -> Iterator[Issue]:
             )
     if weights.scheme == "power" and weights.power is None:
         yield "balance.weights.scheme", "power needs an exponent. Add balance.weights.power, such as 0.5"
-    if weights.counts_from is not None and weights.values is None:
+    if weights.values and weights.scheme != "none" and _all_given(recipe):
+        yield (
+            "balance.weights.values",
+            f"gives the weights by hand, so that scheme: {weights.scheme} would do nothing. Keep one of the two: "
+            "balance.weights.values: null"
+            f"{', balance.weights.counts_from: null' if weights.counts_from else ''}, or balance.weights.scheme: none",
+        )
+    if weights.counts_from is not None and not weights.values:
         yield (
             "balance.weights.counts_from",
             "says where balance.weights.values came from, and there are none. Remove it",
@@ -160,6 +167,12 @@ def _weights_issues(recipe: Recipe) -> Iterator[Issue]:
         )
     if sampling.method == "target" and sampling.target is None:
         yield "balance.sampling.method", "target needs shares. Add balance.sampling.target: {class: share}"
+
+
+def _all_given(recipe: Recipe) -> bool:
+    """Whether weights by hand leave a scheme nothing to do; beside a scheme a row's class may be weighed alone."""
+    labels, given = recipe.data.labels, recipe.balance.weights.values or {}
+    return recipe.model.of_masks or (len(labels) > 0 and set(labels) <= set(given))
 
 
 def _loss_issues(recipe: Recipe) -> Iterator[Issue]:

@@ -208,6 +208,7 @@ class CountsFrom(_Settings):
     fingerprint: _Name  # of names, sizes and times of the files
     unit: Literal["rows", "pixels"] = "pixels"
     counts: dict[_Name, _NotNegativeWhole]
+    scheme: _Name | None = None  # that made the weights
 
 
 class WeightsSettings(_Settings):
@@ -227,6 +228,13 @@ class WeightsSettings(_Settings):
     normalise: Literal["none", "mean", "sum"] = "none"
     values: dict[_Name, _Positive] | None = None  # by hand, for the named classes
     counts_from: CountsFrom | None = None  # the counts that the values were made from, checked before training
+
+    @property
+    def title(self) -> str:
+        """What the weights are called: see `equipoise.balance.ClassWeights.name`."""
+        from equipoise.balance._words import weights_name  # what shows recipes alone needs no weights
+
+        return weights_name(self.scheme, self.values, self.counts_from.scheme if self.counts_from else None)
 
 
 class SamplingSettings(_Settings):

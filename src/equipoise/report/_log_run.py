@@ -116,7 +116,8 @@ def _focus(recipe: Recipe) -> str:
     """Return what a run trains, where nobody wrote its question down."""
     balance, parts = recipe.balance, [recipe.model.name]
     if balance.weights.scheme != _PLAIN or balance.weights.values:
-        parts.append(f"{balance.weights.scheme} weights")
+        title = balance.weights.title
+        parts.append(f"weights {title}" if title.startswith("given") else f"{title.split(';')[0]} weights")
     if balance.sampling.method != _PLAIN:
         parts.append(f"{balance.sampling.method} sampling")
     if recipe.loss.terms is not None:

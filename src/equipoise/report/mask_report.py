@@ -183,7 +183,7 @@ def _corrections(view: MaskView) -> list[str]:
     said = f"The loss is {loss}"
     if view.weights is not None:
         pairs = zip(view.weights.classes, view.weights.values.tolist(), strict=True)
-        said += f", its pixels weighted by the scheme {view.weights.scheme}: " + joined(
+        said += f", its pixels weighted ({view.weights.name}): " + joined(
             [f"{name} {value:.4g}" for name, value in pairs]
         )
     return [said + "."]

@@ -119,7 +119,7 @@ def _correction(view: RunView) -> list[str]:
     if view.weights is not None:
         heaviest = int(np.argmax(view.weights.values))
         text = view.weights.sentences()[heaviest].rstrip(".")
-        said.append(f"The loss was weighted by the scheme {view.weights.scheme}: {text[0].lower()}{text[1:]}.")
+        said.append(f"The loss was weighted ({view.weights.name}): {text[0].lower()}{text[1:]}.")
     if focal:
         said.append(f"Focal loss (gamma {view.recipe.loss.gamma:g}) turned it to the hard cases.")
     said.append("What that does to probabilities was undone: all below are at the natural prevalence.")

@@ -70,16 +70,15 @@ def _other_weights(recipe: Recipe, case: MaskCase) -> Remedy:
     rarer = "sqrt" if by_hand else _GENTLER.get(weights.scheme, "sqrt")
     scheme = "none" if case.actual >= _COMMON else rarer
     settings: dict[str, Any] = {"balance.weights.scheme": scheme, "balance.weights.multiplier": 1.0}
-    for key in ("values", "power", "beta", "smoothing", "offset", "floor", "cap"):
+    for key in ("values", "counts_from", "power", "beta", "smoothing", "offset", "floor", "cap"):
         if getattr(weights, key) is not None:
             settings[f"balance.weights.{key}"] = None
     if weights.multiplier == 1.0:
         del settings["balance.weights.multiplier"]
     instead = "Leave the weights out" if scheme == "none" else "Take them from the counts"
-    where = "set by hand" if weights.values is not None else f"of the scheme {weights.scheme}"
     return _said(
-        f"The class weights {where} make {case.name} {_percent(case.weighted)} of what the loss sees, where it is "
-        f"{_percent(case.actual)} of the pixels. {instead}",
+        f"The class weights ({weights.title}) make {case.name} {_percent(case.weighted)} of what the loss sees, "
+        f"where it is {_percent(case.actual)} of the pixels. {instead}",
         settings,
     )
 
@@ -102,7 +101,7 @@ def _less_of_it(recipe: Recipe) -> Remedy:
 
 
 def _said(before: str, settings: dict[str, Any]) -> Remedy:
-    return f"{before} ({setting_words(settings)}).".replace(": None", ": null"), settings
+    return f"{before} ({setting_words(settings)}).", settings
 
 
 def _log_odds(share: float) -> float:

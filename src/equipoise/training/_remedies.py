@@ -38,7 +38,7 @@ def setting_words(settings: dict[str, Any]) -> str:
 
 
 def _plain(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return "null" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _said(before: str, settings: dict[str, Any], after: str = "") -> Remedy:
@@ -106,7 +106,7 @@ def _against_dominance(recipe: Recipe, exclusive: bool, over: bool) -> Remedy:
 
 def _bare(recipe: Recipe) -> dict[str, Any]:
     """Keys of the weights that cannot stay without a scheme."""
-    given = recipe.balance.weights.model_dump(include={"power", "beta", "smoothing", "offset", "values"})
+    given = recipe.balance.weights.model_dump(include={"power", "beta", "smoothing", "offset", "values", "counts_from"})
     return {f"balance.weights.{key}": None for key, value in given.items() if value is not None}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,7 @@ from equipoise.labels.mask_classes import MaskClasses
 from equipoise.losses import MaskLoss, make_mask_loss
 from equipoise.models import prior_logits
 from equipoise.samplers import PatchPlan, PatchStream, plan_patches
+from equipoise.training._mask_doubts import weight_doubts
 from equipoise.training.prepare import make_split
 
 if TYPE_CHECKING:
@@ -169,26 +170,14 @@ class MaskPrepared:
                 self.classes, self.weights.values.tolist(), self.training_census.positives.tolist(), strict=True
             )
             said = [f"{name} {value:.4g} (from {count:,} pixels)" for name, value, count in values]
-            told.append(f"Class weights ({self.weights.scheme}): {', '.join(said)}.")
+            told.append(f"Class weights ({self.weights.name}): {', '.join(said)}.")
         told.append(self.plan.describe())
         return told
 
     def warnings(self) -> list[str]:
-        """Say where class weights turn the shares of the classes round so far that masks may come out empty or full."""
-        said = []
-        for place in self.watched:
-            share, seen = float(self.training_census.prevalence[place]), float(self.weighted_shares[place])
-            push = math.log(max(seen, 1e-12) / max(1 - seen, 1e-12)) - math.log(
-                max(share, 1e-12) / max(1 - share, 1e-12)
-            )
-            if self.weights is not None and (push < -math.log(4) or (push > math.log(4) and share >= 0.2)):
-                way = "empty" if push < 0 else "full"
-                said.append(
-                    f"under the class weights {self.classes[place]} is {100 * seen:.3g} % of what the loss sees, where "
-                    f"it is {100 * share:.3g} % of the pixels: masks may come out {way}. Take weights from the counts "
-                    "of the pixels (balance.weights.scheme: inverse, normalise: sum)."
-                )
-        return said
+        """Say what will go wrong by the counts alone: weights that turn shares round, and bands without the truth."""
+        shares = np.asarray(self.training_census.prevalence)
+        return weight_doubts(self.recipe, self.classes, self.watched, shares, self.weighted_shares)
 
     def _images(self) -> str:
         sides = sorted({self.pairs.space(place) for place in range(len(self.pairs))})
@@ -207,10 +196,6 @@ class MaskPrepared:
             if missing and len(rows):
                 said.append(f"Warning: {listed(missing)} is in none of the {len(rows):,} images to {role}.")
         return said
-
-
-def _log_odds(share: float) -> float:
-    return math.log(max(share, 1e-12)) - math.log(max(1.0 - share, 1e-12))
 
 
 class _Epochs:
@@ -422,7 +407,10 @@ def _weights(recipe: Recipe, census: Census) -> ClassWeights | None:
             f"None of the images to learn from holds {listed(absent)}{where}, so that class weights cannot be made of "
             "counts. Take another split.seed, add images, or set balance.weights.scheme: none."
         )
-    return class_weights(census, **settings.model_dump(exclude_none=True, exclude={"counts_from"}))
+    made = class_weights(census, **settings.model_dump(exclude_none=True, exclude={"counts_from"}))
+    if settings.counts_from is None or settings.counts_from.scheme is None:
+        return made
+    return replace(made, parameters={**made.parameters, "made_by": settings.counts_from.scheme})
 
 
 def _loss(recipe: Recipe, classes: MaskClasses, weights: ClassWeights | None, census: Census) -> MaskLoss:

@@ -307,7 +307,7 @@ def _weights_table(view: MaskView) -> Table:
         for name, value, share, what in zip(weights.classes, weights.values, shares, seen, strict=True)
     )  # fmt: skip
     heads = ("class", "weight", "share of the pixels to learn from", "share of what the pixel loss sees")
-    return Table(f"Class weights: {weights.scheme.replace('_', ' ')}", heads, rows)
+    return Table(f"Class weights: {weights.name}", heads, rows)
 
 
 # --- training
