@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from equipoise._checks import ArgumentError, DataError
 from equipoise.decision.masks import MaskRule, fit_least_sizes, fit_mask_rule, fixed_mask_rule
-from equipoise.evidence.mask_table import evaluate_masks
+from equipoise.evidence.intervals import score_interval
+from equipoise.evidence.mask_table import evaluate_masks, trivial_counts
 from equipoise.metrics import (
     Components,
     MaskScorer,
@@ -217,6 +218,63 @@ def test_the_table_has_the_figures_of_the_counts_and_intervals_by_patient():
     distance = np.random.default_rng(0).random((30, 3)) * 10
     far = evaluate_masks(scores, rule, distances={"hd95": distance}, replicates=50)
     assert far.row("hd95", "spot").low < far.row("hd95", "spot").value < far.row("hd95", "spot").high
+
+
+def held_by(number: int, images: int = 14) -> MaskScores:
+    """One class in every image, one in the first `number` of them that is predicted nowhere, one found in all."""
+    scorer, random = MaskScorer(("EX", "MA", "HE"), exclusive=False, role="test"), np.random.default_rng(0)
+    for image in range(images):
+        truth = np.zeros((3, 8, 8), np.uint8)
+        truth[0, :4], truth[2, :2] = image < images - 2, 1
+        truth[1, 0, 0] = image < number
+        said = np.where(random.random(truth.shape) < 0.15, 1.0 - truth, truth)
+        said[1] = 0.0
+        scorer.add(f"i{image}", truth, said.astype(np.float32))
+    return scorer.scores()
+
+
+def test_a_figure_rests_on_the_images_that_it_is_over():
+    table = evaluate_masks(held_by(2), [0.5] * 3, replicates=200)
+    supports = {
+        name: [table.row(name, one).support for one in ("EX", "MA", "HE")]
+        for name in ("dice", "false_alarm_rate", "predicted_share", "actual_share", "pixel_calibration_error")
+    }
+    assert supports["dice"] == [12, 2, 14]
+    assert supports["false_alarm_rate"] == [2, 12, 0]
+    assert all(supports[name] == [14] * 3 for name in ("predicted_share", "actual_share", "pixel_calibration_error"))
+    alarms, never = table.row("false_alarm_rate", "EX"), table.row("false_alarm_rate", "MA")
+    assert (alarms.low, alarms.high) == score_interval(1.0, 0.0, 2)
+    assert alarms.note == "rests on 2 images"
+    assert (never.low, never.high) == score_interval(0.0, 0.0, 12)
+    share = table.row("predicted_share", "MA")
+    assert (share.low, share.high) == score_interval(0.0, 0.0, 14)
+    assert not share.note
+
+
+def test_a_class_that_no_replicate_moves_widens_the_mean_over_classes():
+    scores = held_by(2)
+    table = evaluate_masks(scores, [0.5] * 3, replicates=400)
+    macro, still = table.row("macro_dice"), table.row("dice", "MA")
+    assert still.value == 0.0
+    assert macro.high - macro.value >= (still.high - still.value) / 3
+    assert macro.low < macro.value
+    assert "widened by the interval of MA" in macro.note
+
+
+def test_what_follows_from_an_answer_without_a_model_has_no_width():
+    scores = held_by(2)
+    answers = trivial_counts(scores)
+    empty, full = (
+        evaluate_masks(scores, [0.5] * 3, counts=answers[name], trivial=True, replicates=100)
+        for name in ("empty", "full")
+    )
+    for name, table, value in (("dice", empty, 0.0), ("empty_rate", empty, 1.0), ("recall", full, 1.0)):
+        for row in (table.row(name, "MA"), table.row(f"macro_{name}")):
+            assert (row.low, row.value, row.high) == (value, value, value)
+            assert "widened" not in row.note
+    assert full.row("dice", "EX").low < full.row("dice", "EX").value < full.row("dice", "EX").high
+    said = evaluate_masks(scores, [0.5] * 3, counts=answers["empty"], replicates=100).row("dice", "MA")
+    assert said.high > 0.5  # a model that said nothing might have said something of other images
 
 
 def test_intervals_of_dice_cover_the_truth():

@@ -24,7 +24,8 @@ class MetricRow:
         value: NaN where it cannot be evaluated.
         low: lower end of the interval; NaN without.
         high: upper end.
-        support: known positives of a class; known rows, or known entries for micro, otherwise.
+        support: known positives of a class; known rows, or known entries for micro, otherwise; of masks the
+            images that the figure is over.
         evaluable: "13 of 14" classes for macro, "yes" or "no" otherwise.
         note: why not, or what to keep in mind; may be empty.
     """

@@ -139,7 +139,7 @@ def pooled_folds(runs: Sequence[Run]) -> dict[str, MetricTable]:
     plain: str | list[float] = "argmax" if scores.exclusive else [0.5] * len(scores.classes)
     found = {"rule": evaluate_masks(scores, plain, counts=counts), "half": evaluate_masks(scores, plain)}
     for name, trivial in trivial_counts(scores).items():
-        found[name] = evaluate_masks(scores, plain, counts=trivial)
+        found[name] = evaluate_masks(scores, plain, counts=trivial, trivial=True)
     return found
 
 

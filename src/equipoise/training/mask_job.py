@@ -210,7 +210,7 @@ class _Judged:
             "half": evaluate_masks(scores, plain.decision, seed=seed),
         }
         for name, counts in trivial_counts(scores).items():
-            found[name] = evaluate_masks(scores, plain.decision, counts=counts, seed=seed)
+            found[name] = evaluate_masks(scores, plain.decision, counts=counts, trivial=True, seed=seed)
         return {name: table.to_dict() for name, table in found.items()}
 
     def stored_counts(self, scores: MaskScores, rule: MaskRule) -> dict[str, Any]:
