@@ -223,6 +223,30 @@ def test_masks_come_back_as_their_images_are_and_a_cut_prediction_goes_on(finish
         predict_masks(finished, images / "a.tif", out=finished.path)
 
 
+def test_pictures_have_the_value_255_and_what_is_there_needs_no_model(
+    finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cv2 = pytest.importorskip("cv2")
+    (tmp_path / "images").mkdir()
+    for number in range(2):
+        cv2.imwrite(
+            str(tmp_path / "images" / f"{number}.png"), np.load(finished.path.parent / "data" / f"i{number}.npy")
+        )
+    out = tmp_path / "masks"
+    made = predict_masks(finished, tmp_path / "images", out=out)
+    assert not any(one.there for one in made)
+    assert set(np.unique(cv2.imread(str(out / "0.png"), cv2.IMREAD_UNCHANGED))) == {0, 255}
+    assert json.loads((out / "masks.json").read_text())["values"] == {"ground": 0, "disc": 255}
+
+    def refuse(run: Run) -> None:
+        raise AssertionError("the model was loaded")
+
+    monkeypatch.setattr("equipoise.training.mask_predict.load_members", refuse)
+    again = predict_masks(finished, tmp_path / "images", out=out)
+    assert all(one.there for one in again)
+    assert [one.shares for one in again] == [one.shares for one in made]
+
+
 def test_a_volume_in_three_dimensions(tmp_path: Path) -> None:
     random = np.random.default_rng(1)
     data = tmp_path / "data"

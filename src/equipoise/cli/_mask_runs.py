@@ -153,4 +153,7 @@ def predict_mask_run(run: Path, images: Path, *, out: Path | None, overwrite: bo
     print_table(("image", *names), rows)
     if len(found) > _MOST:
         console().print(f"The first {_MOST} of {len(found):,} images.")
-    console().print(f"{sum(len(one.files) for one in found):,} masks written to {out}")
+    before = sum(len(one.files) for one in found if one.there)
+    made = sum(len(one.files) for one in found) - before
+    there = [f"{before:,} already there in {out}"] if before else []
+    console().print("; ".join([f"{made:,} masks written to {out}", *there] if made else there))

@@ -244,20 +244,21 @@ class _Builder:
         return score_interval(value, variance, max(groups, 1), level=self.level)
 
 
-def _images_of(name: str, counts: ImageCounts, distances: Mapping[str, Floats]) -> NDArray[np.bool_]:
+def _images_of(name: str, counts: ImageCounts, distances: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
     """Return (images, classes): which images a figure is over."""
     if name in distances:
-        return ~np.isnan(distances[name])
+        return np.asarray(~np.isnan(distances[name]))
     if name in _OVER_ALL:
         return counts.known > 0
-    return counts.actual == 0 if name == "false_alarm_rate" else counts.actual > 0
+    return np.asarray(counts.actual == 0 if name == "false_alarm_rate" else counts.actual > 0)
 
 
 def _follows(name: str, counts: ImageCounts) -> NDArray[np.bool_]:
     """Return (classes,): whether a figure follows from predicting nothing, or everything, whatever the images hold."""
     nothing = (counts.predicted == 0).all(axis=0)
     everything = (counts.predicted == counts.known).all(axis=0) & ~nothing
-    return (nothing & (name in _OF_NOTHING)) | (everything & (name in _OF_EVERYTHING))
+    found: NDArray[np.bool_] = (nothing & (name in _OF_NOTHING)) | (everything & (name in _OF_EVERYTHING))
+    return found
 
 
 def _unbounded(name: str) -> bool:

@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,9 @@ class MaskFolder:
 
 
 @contextlib.contextmanager
-def claimed_folder(path: Path, key: str, names: Sequence[str], *, overwrite: bool) -> Iterator[MaskFolder]:
+def claimed_folder(
+    path: Path, key: str, names: Sequence[str], *, overwrite: bool, meaning: Mapping[str, Any] | None = None
+) -> Iterator[MaskFolder]:
     """Yield the folder of the masks of a run, kept apart from those of other runs, for this process alone.
 
     Args:
@@ -72,6 +74,7 @@ def claimed_folder(path: Path, key: str, names: Sequence[str], *, overwrite: boo
         key: of the run.
         names: of the masks that will be in it.
         overwrite: take a folder that holds masks of another run, or other files.
+        meaning: what is kept in ``masks.json`` of the values of pixels.
 
     Raises:
         RunError: the folder holds masks of another run or other files, is in use, or cannot be made.
@@ -95,7 +98,7 @@ def claimed_folder(path: Path, key: str, names: Sequence[str], *, overwrite: boo
     try:
         for leftover in state.glob(".*.part"):
             leftover.unlink(missing_ok=True)
-        write_json(about, {"format": "equipoise masks", "version": 1, "run": key})
+        write_json(about, {"format": "equipoise masks", "version": 1, "run": key, **(meaning or {})})
         _sweep(path, set(names))
         yield MaskFolder(path, key)
     finally:

@@ -6,7 +6,8 @@ import dataclasses
 import hashlib
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,15 +47,18 @@ class PredictedMasks:
     Attributes:
         image: the file of the image. files: those of its masks, one, or one for each class.
         shares: class to the share of the pixels that is predicted as it.
+        there: whether the masks were finished before, and nothing was done.
     """
 
     image: Path
     files: tuple[Path, ...]
     shares: dict[str, float]
+    there: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON data."""
-        return {"image": self.image.name, "files": [file.name for file in self.files], "shares": self.shares}
+        return {"image": self.image.name, "files": [file.name for file in self.files], "shares": self.shares,
+                "there": self.there}  # fmt: skip
 
 
 def predict_masks(
@@ -68,9 +72,11 @@ def predict_masks(
     """Write the masks that a finished run gives of images: of the type, the georeference or affine of the image.
 
     TIFF, NIfTI, ``.npy`` and Zarr keep their type, other pictures become PNG. Of classes that exclude one another there
-    is one mask, with the values that the masks of the training had; of others a mask of 0 and 255 for each class, named
-    ``<image>_<class>``. Images are read in windows and masks written block by block, so that volumes larger than memory
-    can be predicted. Called again with the same folder, finished images are kept and a cut one goes on where it was.
+    is one mask, with the values that `data.mask_values` gives its classes (the first of several), or 0 and 255 where a
+    rule says what foreground is; of others a mask of 0 and 255 for each class, named ``<image>_<class>``. Which value
+    means what is in ``masks.json`` beside them. Images are read in windows and masks written block by block, so that
+    volumes larger than memory can be predicted. Called again with the same folder, finished images are kept and a cut
+    one goes on where it was; where all are finished, no model is loaded.
 
     Args:
         run: a run folder, or what `train` returned.
@@ -93,7 +99,11 @@ def predict_masks(
     require_apart(files, targets)
     names = [target.name for masks in targets for target in masks]
     found = []
-    with claimed_folder(out, applied.key, names, overwrite=overwrite) as folder:
+    seen = MaskFolder(out, applied.key)
+    if any(seen.shares(file, masks) is None for file, masks in zip(files, targets, strict=True)):
+        applied.require_model()
+    meaning = applied.meaning()
+    with claimed_folder(out, applied.key, names, overwrite=overwrite, meaning=meaning) as folder:
         watch.begin("masks", len(files))
         for number, (file, masks) in enumerate(zip(files, targets, strict=True)):
             found.append(applied.write(file, masks, folder, watch))
@@ -106,11 +116,11 @@ def predict_masks(
 class _Applied:
     """A finished run, ready to make masks."""
 
-    looker: Looker
+    run: Run
+    state: Mapping[str, Any]
+    threads: int
     rule: MaskRule
     classes: MaskClasses
-    channels: int
-    resize: int | None
     key: str
 
     @classmethod
@@ -118,23 +128,46 @@ class _Applied:
         recipe = read_recipe(run.file("recipe.yaml"))
         if not recipe.model.of_masks:
             raise ArgumentError(f"{run.path} has a model of rows ({recipe.model.name}), not of masks. Give it a table.")
-        model, state = load_members(run)[0]
+        state = run.read_record("columns")["members"][0]
+        threads = 1 if recipe.training.threads == "auto" else int(recipe.training.threads)
+        key = hashlib.blake2b((run.path / "DONE").read_bytes(), digest_size=8).hexdigest()
+        rule = MaskRule.from_dict(run.read_record("decision"))
+        return cls(run, state, threads, rule, MaskClasses.from_dict(state["classes"]), key)
+
+    @property
+    def channels(self) -> int:
+        return int(self.state["channels"])
+
+    @property
+    def resize(self) -> int | None:
+        return None if self.state["resize"] is None else int(self.state["resize"])
+
+    @cached_property
+    def looker(self) -> Looker:
+        """The model, loaded when it is first asked for."""
+        model, state = load_members(self.run)[0]
         assert isinstance(model, MaskModel)
-        threads = recipe.training.threads
-        torch.set_num_threads(1 if threads == "auto" else int(threads))
-        classes = MaskClasses.from_dict(state["classes"])
-        looker = Looker(
+        torch.set_num_threads(self.threads)
+        return Looker(
             model,
-            Ledger.from_dict(run.read_record("ledger")),
+            Ledger.from_dict(self.run.read_record("ledger")),
             PixelScale.from_dict(state["scale"]),
             tuple(state["patch_size"]),
             float(state["overlap"]),
             torch.device("cpu"),
-            classes.exclusive,
+            self.classes.exclusive,
         )
-        key = hashlib.blake2b((run.path / "DONE").read_bytes(), digest_size=8).hexdigest()
-        rule = MaskRule.from_dict(run.read_record("decision"))
-        return cls(looker, rule, classes, int(state["channels"]), state["resize"], key)
+
+    def require_model(self) -> None:
+        """Load the model, or raise where it is damaged, before anything is written."""
+        assert self.looker
+
+    def meaning(self) -> dict[str, Any]:
+        """Return which value of a pixel means what."""
+        values = self._values()
+        if self.classes.exclusive:
+            return {"values": dict(zip(self.classes.names, values, strict=True))}
+        return {"values": {name: {"in": values[1], "out": values[0]} for name in self.classes.names}}
 
     def names(self, file: Path) -> tuple[str, ...]:
         """Return the names of the masks of an image."""
@@ -155,7 +188,7 @@ class _Applied:
             volume = open_volume(file)
         except DataError as error:
             return str(error)
-        space, axes = space_of(volume), len(self.looker.patch_size)
+        space, axes = space_of(volume), len(self.state["patch_size"])
         if volume.channels != self.channels:
             return f"{file} has {volume.channels} channels, and the model was trained on {self.channels}. Convert it."
         if len(space) - axes not in (0, 1) or (self.resize is not None and len(space) != axes):
@@ -165,6 +198,7 @@ class _Applied:
 
     def write(self, file: Path, targets: tuple[Path, ...], folder: MaskFolder, watch: Watch) -> PredictedMasks:
         shares = folder.shares(file, targets)
+        there = shares is not None
         if shares is None:
             volume, part = open_volume(file), folder.part(file)
             self._predict(volume, part, watch)
@@ -176,7 +210,7 @@ class _Applied:
             shares = self._shares(mask)
             folder.finish(file, shares)
         folder.drop(file)
-        return PredictedMasks(file, targets, shares)
+        return PredictedMasks(file, targets, shares, there)
 
     def _predict(self, volume: Volume, part: Path, watch: Watch) -> None:
         layers = 0 if self.classes.exclusive else len(self.classes.names)
