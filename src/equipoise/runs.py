@@ -177,6 +177,9 @@ class Run:
         if not (path / "run.json").is_file():
             inside = sorted(p.parent.name for p in path.glob("*/run.json")) if path.is_dir() else []
             hint = f" Did you mean {path / inside[-1]}?" if inside else " Train first, or check the path."
+            if len(inside) > 1:
+                also = f" {path / 'folds.md'} has them together." if (path / "folds.md").is_file() else ""
+                hint = f" It holds the runs {listed(inside, limit=6)}. Give one, such as {path / inside[-1]}.{also}"
             raise RunError(f"{path} is not a run folder: it has no run.json.{hint}")
         return cls(path, _read_about(path), None)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from equipoise._checks import ArgumentError, DataError, check_number, check_one_of
+from equipoise._checks import ArgumentError, DataError, check_number, check_one_of, listed
 from equipoise.balance.weights import ClassWeights, class_weights
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ def mask_weights(
             58.04 % and 41.96 % of the pixels; ``median_frequency`` [1]; ``log`` is ENet's 1/ln(1.02 + share).
         count: n and N of the formulas: ``"pixels"``; ``"images"``, n those that hold the class; ``"holding"``, pixels
             with N only those of the images that hold the class. Default: ``"holding"`` for median_frequency, as its
-            paper has it, ``"pixels"`` for the others.
+            paper has it, ``"pixels"`` for the others. By images, effective_number is (1 - beta^N) / (1 - beta^n) of
+            classes that overlap too: a class that is in every image weighs 1.
         background: of exclusive classes, the first. ``"include"``: a class as any other; ``"exclude"``: it is left out
             of the counts of the others and weighs 1; a number: it weighs that, and is counted as any other. Neither 1
             nor the number is touched by `normalise`.
@@ -46,7 +47,7 @@ def mask_weights(
 
     Raises:
         ArgumentError: an argument is out of range; classes that overlap have no background.
-        DataError: a class has no pixel and no weight by hand.
+        DataError: a class has no pixel and no weight by hand, or is in every image where images are counted.
 
     References:
         [1] Eigen & Fergus, ICCV 2015, section 6.3.2: the median over the classes of freq(c), divided by freq(c), where
@@ -66,9 +67,13 @@ def mask_weights(
     kind = "class_weight" if census.meaning.exclusive else "pos_weight"
     first = census.classes[0]
     others = {name: value for name, value in (values or {}).items() if policy == "include" or name != first}
+    by_images = count == "images" and not census.meaning.exclusive
+    whole = census.meaning.exclusive or (by_images and scheme == "effective_number")
+    if by_images and not whole:
+        _refuse_everywhere(census, counted, scheme, others)
     made = class_weights(
-        _Exclusive.of(counted) if census.meaning.exclusive else counted, scheme, kind=kind, normalise="none",
-        values=others or None, **settings,
+        _Exclusive.of(counted) if whole else counted, scheme, kind="class_weight" if whole else kind,
+        normalise="none", values=others or None, **settings,
     )  # fmt: skip
     found = dict(zip(made.classes, made.values.tolist(), strict=True))
     kept = {} if policy == "include" else {first: 1.0 if policy == "exclude" else float(policy)}
@@ -81,7 +86,20 @@ def mask_weights(
     parameters |= {"normalise": normalise} if normalise != "none" else {}
     parameters |= {"background": background} if policy != "include" else {}
     weights = np.array([(found | kept)[name] for name in census.classes])
-    return replace(made, classes=census.classes, values=weights, parameters=parameters, prevalence=census.prevalence)
+    return replace(
+        made, classes=census.classes, values=weights, parameters=parameters, kind=kind, prevalence=census.prevalence
+    )
+
+
+def _refuse_everywhere(census: MaskCensus, counted: Census, scheme: str, by_hand: Mapping[str, float]) -> None:
+    """Raise where a class is in every image: against no image without it, it would weigh nothing."""
+    held = zip(counted.classes, counted.negatives.tolist(), strict=True)
+    everywhere = [name for name, lacking in held if not lacking and name not in by_hand]
+    if everywhere and scheme != "none":
+        raise DataError(
+            f"{census.source}: {listed(everywhere)} is in every image, so that by images {scheme} has nothing to weigh "
+            "it against. Count pixels (--count pixels), or take effective_number."
+        )
 
 
 def counts_of(census: MaskCensus, scheme: str | None = None) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,12 +37,28 @@ def judged_masks(path: Path) -> tuple[MaskScores, CountedMasks]:
     from equipoise.report.mask_view import read_test_counts
     from equipoise.runs import Run
 
+    if path.is_dir():
+        Run.open(path)  # a folder of folds is named
     if not is_mask_run(path):
         raise ArgumentError(f"{path} is no run of masks, as the other is. Compare two of masks, or two of rows.")
     run = Run.open(path)
     if not run.scores_file("test").is_file():
         raise ArgumentError(f"{path} has no test role: nothing was judged. Keep images aside, and train again.")
     return read_mask_scores(run.scores_file("test")), read_test_counts(run)
+
+
+def require_one_size(paths: Sequence[Path]) -> None:
+    """Raise `ArgumentError` where runs of masks learned at different sizes: their masks differ."""
+    from equipoise.recipe import read_recipe
+
+    sizes = [read_recipe(path / "recipe.yaml").masks.resize for path in paths]
+    for path, size in zip(paths, sizes, strict=True):
+        if size != sizes[0]:
+            first, other = ("null" if one is None else one for one in (sizes[0], size))
+            raise ArgumentError(
+                f"masks.resize is {first} in {paths[0]} and {other} in {path}, so that their masks are not of the same "
+                "pixels. Train one again at the size of the other."
+            )
 
 
 def usual_mask_metric(scores: MaskScores) -> str:

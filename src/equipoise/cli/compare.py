@@ -10,7 +10,7 @@ import typer
 from equipoise._checks import ArgumentError
 from equipoise._files import write_json
 from equipoise.cli._figures import FigureOption, check_figure
-from equipoise.cli._mask_runs import is_mask_run, judged_masks, usual_mask_metric
+from equipoise.cli._mask_runs import is_mask_run, judged_masks, require_one_size, usual_mask_metric
 from equipoise.cli._options import (
     JsonOption,
     OutOption,
@@ -127,6 +127,7 @@ def _read(
         return found, rules, metric or "macro_ap"
     _refuse_of_masks(how | {"rule-a": given[0], "rule-b": given[1]})
     read = [[judged_masks(path) for path in side] for side in paths]
+    require_one_size([path for side in paths for path in side])
     found = [[scores for scores, _ in side] for side in read]
     return found, [[rule for _, rule in side] for side in read], metric or usual_mask_metric(found[0][0])
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from equipoise._checks import ArgumentError
 from equipoise._files import write_json
 from equipoise.cli._figures import FigureOption, PlotOption, check_figure, draw_scores
 from equipoise.cli._mask_runs import evaluate_mask_run, is_mask_run
@@ -80,6 +81,8 @@ def evaluate(
     read = (scores, rule, by_table)
     check_free(out, overwrite, source=read)
     if is_mask_run(scores):
+        if rule is not None:
+            raise ArgumentError("--rule is for scores of rows; a run of masks is judged by its own rule. Leave it out.")
         evaluate_mask_run(scores, out=out, json=json)
         return
     check_figure(figure, plot, overwrite, source=read, out=out)

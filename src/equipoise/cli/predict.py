@@ -10,6 +10,7 @@ import typer
 from equipoise._checks import ArgumentError
 from equipoise.cli._mask_runs import is_mask_run, predict_mask_run
 from equipoise.cli._options import JsonOption, OutOption, OverwriteOption, check_free, console, print_json, print_table
+from equipoise.runs import Run
 
 if TYPE_CHECKING:
     from equipoise.training.predict import Predictions
@@ -50,6 +51,7 @@ def predict(
             raise ArgumentError("--images and --rule are for runs of rows; a run of masks has both. Leave them out.")
         predict_mask_run(run, table, out=out, overwrite=overwrite, json=json)
         return
+    Run.open(run)  # a folder of folds is named, before its other arguments are judged
     if out is not None and out.suffix not in (".csv", ".parquet"):
         raise ArgumentError(f"--out must end in .csv or .parquet; got {out.name}.")
     check_free(out, overwrite, source=(table, run, rule))

@@ -204,6 +204,16 @@ def _recipe(source: str, given: dict[str, object], overrides: list[str]) -> tupl
             f"{source} is neither a table nor a recipe file that exists, nor the name of a recipe."
             f"{nearest(source, packaged_recipes())} Check the path, or see: equipoise recipes."
         )
+    if (Path(source) / "run.json").is_file():
+        folder = shlex.quote(source)
+        raise ArgumentError(
+            f"{source} is a run folder. Go on with it: equipoise train {folder}/recipe.yaml --out {folder} --resume."
+        )
+    if not wanted and any(text.startswith("data.masks=") for text in overrides):
+        raise ArgumentError(
+            f"{source} is a table of images and masks, which needs a recipe of masks. Name it: equipoise train "
+            f"surface-segmentation --set data.table={source} (lesion-segmentation where each class has a mask)."
+        )
     if not wanted and not archive:
         raise ArgumentError(
             f"{source} is a table; name its label columns: --labels a,b,c. "

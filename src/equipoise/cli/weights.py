@@ -198,11 +198,9 @@ def _weigh_masks(
         return
     if into is not None:
         from equipoise._files import write_text
-        from equipoise.recipe import read_recipe, with_mask_weights
+        from equipoise.recipe import recipe_with_weights
 
-        write_text(
-            out, with_mask_weights(read_recipe(str(into)), chosen, counts_of(census, chosen.name)).to_yaml(brief=True)
-        )
+        write_text(out, recipe_with_weights(str(into), chosen, counts_of(census, chosen.name), folder=out.parent))
     else:
         from equipoise._files import write_json
 

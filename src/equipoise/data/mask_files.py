@@ -81,6 +81,21 @@ def find_masks(path: str | Path) -> MaskFiles:
     )
 
 
+def mask_column(column: str, held: Sequence[str], table: Path) -> str:
+    """Return the column of masks that a name means: a class ``MA`` is also found in the column ``mask_MA``.
+
+    Raises:
+        DataError: the table has neither.
+    """
+    found = next((name for name in (column, f"mask_{column}") if name in held), None)
+    if found is None:
+        raise DataError(
+            f'{table} has no column "{column}" or "mask_{column}".{nearest(column, held)} '
+            f"Its columns are {listed(held, 30)}."
+        )
+    return found
+
+
 def find_mask_columns(
     table: str | Path, columns: Mapping[str, str] | Sequence[str], *, image: str = "image"
 ) -> MaskFiles:
@@ -103,13 +118,7 @@ def find_mask_columns(
     if not wanted:
         raise ArgumentError("`columns` must name a column for each class. Give them.")
     for name, column in wanted.items():
-        if column not in held:
-            wanted[name] = f"mask_{column}"
-        if wanted[name] not in held:
-            raise DataError(
-                f'{table} has no column "{column}" or "mask_{column}".{nearest(column, held)} '
-                f"Its columns are {listed(held, 30)}."
-            )
+        wanted[name] = mask_column(column, held, table)
     cells = read_table(table, [*dict.fromkeys([*wanted.values(), *([image] if image in held else [])])])
     rows = [
         tuple(_resolve(table.parent, cell) for cell in row)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._checks import ArgumentError, DataError, EquipoiseError, listed
+from equipoise.data.mask_files import mask_column
 from equipoise.data.masks import open_mask, read_mask, read_masks
 from equipoise.data.volumes import Region, Volume, is_volume, open_volume, space_of
 from equipoise.labels.mask_classes import IGNORED, MaskClasses
@@ -128,7 +129,7 @@ def read_mask_pairs(
         classes: what the values of the masks mean; of overlapping classes one for each of `masks`, in their order.
         image: column of the image.
         masks: column of the mask, or of overlapping classes one column for each; an empty cell there is an image
-            without the class.
+            without the class. ``MA`` is also found in the column ``mask_MA``.
         groups: column of the patient, or "none" where images are independent.
         ids: column that names each image; None: the name of the file without its ending.
         split: column of the role ("train", "validation", "test"); None: the table has none.
@@ -148,6 +149,7 @@ def read_mask_pairs(
         )
     grouped = None if groups == INDEPENDENT else groups
     extra = [name for name in (grouped, ids, split) if name is not None]
+    columns = _held_columns(Path(table), columns)
     frame = read_table(table, list(dict.fromkeys([image, *columns, *extra])))
     home = Path(table).parent if folder is None else Path(folder)
     source = Path(table).name
@@ -167,6 +169,13 @@ def read_mask_pairs(
         tuple(names), tuple(images), files, classes,
         None if grouped is None else told[grouped], None if split is None else told[split],
     )  # fmt: skip
+
+
+def _held_columns(table: Path, columns: list[str]) -> list[str]:
+    from equipoise.labels import open_table
+
+    held = open_table(table).columns
+    return [mask_column(column, held, table) for column in columns]
 
 
 def find_mask_pairs(images: str | Path, masks: str | Path, classes: MaskClasses) -> MaskPairs:

@@ -8,7 +8,7 @@ from equipoise.recipe._read import (
     read_recipe,
     recipe_from,
     recipe_summary,
-    with_mask_weights,
+    recipe_with_weights,
     with_value,
     write_recipe,
 )
@@ -52,8 +52,8 @@ __all__ = [
     "read_recipe",
     "recipe_from",
     "recipe_summary",
+    "recipe_with_weights",
     "resolve_arms",
-    "with_mask_weights",
     "with_value",
     "write_recipe",
 ]

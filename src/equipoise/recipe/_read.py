@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,8 @@ from equipoise._checks import ArgumentError, listed, nearest
 from equipoise._files import write_text
 from equipoise._yaml import KeyPath, parse_yaml, read_yaml
 from equipoise.recipe._errors import Places, explain
-from equipoise.recipe._schema import Recipe, WeightsSettings
+from equipoise.recipe._schema import Recipe
+from equipoise.recipe._weights_text import with_key_text
 
 if TYPE_CHECKING:
     from equipoise.balance import ClassWeights
@@ -211,15 +213,49 @@ def flat(values: Any, path: str = "") -> dict[str, Any]:
     return found
 
 
-def with_mask_weights(recipe: Recipe, weights: ClassWeights, counts: Mapping[str, Any]) -> Recipe:
-    """Return the recipe with weights that were made from masks, and the counts they came from.
+def recipe_with_weights(
+    path_or_name: str | Path, weights: ClassWeights, counts: Mapping[str, Any], *, folder: Path
+) -> str:
+    """Return the text of a recipe of masks with weights in it; comments and other keys stay as they are.
 
     Args:
-        recipe: of masks.
+        path_or_name: as for `read_recipe`.
         weights: from `mask_weights`.
-        counts: from `counts_of`, which `check_counts` compares with the masks before training.
+        counts: from `counts_of`.
+        folder: where the text will lie; paths that are meant beside the recipe are made full in another.
+
+    Raises:
+        ArgumentError: the recipe has other classes than the weights, or as `read_recipe`.
+        DataError: as `read_recipe`.
     """
-    by_hand = dict(zip(weights.classes, map(float, weights.values), strict=True))
-    settings = WeightsSettings.model_validate({"values": by_hand, "counts_from": dict(counts)})
-    balance = recipe.balance.model_copy(update={"weights": settings})
-    return recipe.model_copy(update={"balance": balance})
+    recipe = read_recipe(path_or_name)
+    named = _mask_class_names(recipe)
+    if named is not None and tuple(named) != weights.classes:
+        raise ArgumentError(
+            f"The weights are for {listed(weights.classes)}, and the recipe {path_or_name} has the classes "
+            f"{listed(named)}. Count with the classes of the recipe, or name these in data.masks, data.classes or "
+            "data.mask_values."
+        )
+    path = _locate(path_or_name)
+    text = path.read_text(encoding="utf-8-sig")
+    if folder.resolve() != path.parent.resolve() and path.parent != _PACKAGED:
+        before = parse_yaml(text, place=str(path)).values or {}
+        after = copy.deepcopy(before)
+        _resolve_paths(after, path.parent)
+        for section, key in _PATHS:
+            if (now := (after.get(section) or {}).get(key)) != (before.get(section) or {}).get(key):
+                text = with_key_text(text, section, key, now)
+    by_hand = {name: float(weight) for name, weight in zip(weights.classes, weights.values, strict=True)}
+    return with_key_text(text, "balance", "weights", {"values": by_hand, "counts_from": dict(counts)})
+
+
+def _mask_class_names(recipe: Recipe) -> Sequence[str] | None:
+    """Return the classes that a recipe of masks names, None where it names no masks yet."""
+    data = recipe.data
+    if data.classes is not None:
+        return data.classes
+    if data.mask_values is not None:
+        return list(data.mask_values)
+    if len(data.masks or ()) > 1:
+        return [name.removeprefix("masks_").removeprefix("mask_") or name for name in data.masks]
+    return ("background", "foreground") if data.masks or data.foreground else None

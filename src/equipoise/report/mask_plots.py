@@ -84,6 +84,12 @@ def _plot_dice(axes: Axes, view: MaskView) -> None:
         axes.plot(row.value, place, "o", color="#0072B2")
 
 
+def _middle(name: str, most: int = 28) -> str:
+    """Return a name in one line, its middle left out where it is long: names of files differ at their ends."""
+    half = (most - 1) // 2
+    return shown(name if len(name) <= most else f"{name[:half]}…{name[-half:]}")
+
+
 def plot_overlays(about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Figure:
     """Return the worst and the best images: as they are, with their truth, and with what is predicted.
 
@@ -104,7 +110,7 @@ def plot_overlays(about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) 
                 panel = axes[row, column]
                 panel.set_axis_off()
                 panel.imshow(picture, cmap="gray" if picture.ndim == 2 else None, vmin=0, vmax=255)
-                panel.set_title(title or f"{one['rank']}: {shown(one['id'], 22)} (Dice {one['dice']:.2f})", fontsize=9)
+                panel.set_title(title or f"{one['rank']} (Dice {one['dice']:.2f})\n{_middle(one['id'])}", fontsize=9)
         from matplotlib.patches import Patch
 
         patches = [Patch(color=_COLOURS[i % len(_COLOURS)], label=shown(name)) for i, name in enumerate(names)]

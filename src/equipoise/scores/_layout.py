@@ -91,6 +91,11 @@ def _score_columns(source: TableSource, given: list[str] | None) -> list[str]:
         return [source.require_column(name) for name in given]
     found = {prefix: [name for name in source.columns if name.startswith(prefix)] for prefix in PREFIXES}
     if bool(found["p_"]) == bool(found["z_"]):
+        if {"chosen", "negatives", "positives", "sums"} <= set(source.columns):
+            raise DataError(
+                f"{source.name} holds counts of masks, not scores of rows: its run has a rule of its own. Give the run "
+                "folder to `equipoise evaluate RUN` or `equipoise compare RUN OTHER`."
+            )
         both = "both p_* and z_* columns" if found["p_"] else "no score columns"
         raise DataError(
             f"{source.name} has {both} (columns: {listed(source.columns)}). "
