@@ -131,6 +131,10 @@ def test_when_time_is_up_all_arms_end_after_the_same_seeds(matrix: Matrix, tmp_p
 def test_the_board_knows_the_best_and_the_time_left(matrix: Matrix) -> None:
     board = Board(matrix, 2, shown=False)
     assert math.isnan(board.seconds_left())
+    board.start(matrix.cells[0], begun=True)
+    board.end(matrix.cells[0], Outcome("finished", "", 0.1, _VALUES[matrix.cells[0].arm]))
+    assert math.isnan(board.seconds_left()), "what was left of a cell begun earlier tells nothing of a whole one"
+    board = Board(matrix, 2, shown=False)
     for cell in matrix.cells[:5]:
         board.start(cell)
         board.end(cell, Outcome("finished", "", 10.0, _VALUES[cell.arm]))

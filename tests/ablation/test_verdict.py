@@ -57,6 +57,9 @@ def test_validation_rows_are_judged_by_thresholds_of_other_parts(ablation: Path)
     for one, other in zip((mine.overall, *mine.classes), (expected.overall, *expected.classes), strict=True):
         assert (one.value, one.low, one.p) == pytest.approx((other.value, other.low, other.p), rel=1e-9)
     assert not (ablation / "test-opened.json").exists()
+    assert found.notes[0] == "The test role is closed: `equipoise verdict --test` opens it, once."
+    assert any(note.startswith("Two seeds were trained") for note in found.notes)
+    assert "2 training seeds: three are the fewest that tell" in found.of_arm("full").sentence
 
 
 def test_weights_move_what_one_half_means_and_the_free_fix_takes_it_back(ablation: Path) -> None:
@@ -112,6 +115,9 @@ def test_the_test_is_opened_by_a_command_that_says_so(ablation: Path, monkeypatc
     rule = read_rule(ablation / "cells/plain/seed-0/decision.json")
     assert rule.fitted_on is not None
     assert read_verdict(ablation, test=True) == again
+    after = write_verdict(ablation, **QUICK)
+    assert after.notes[0] == again.notes[0], "the verdict on validation rows says how often the test was opened"
+    assert not any("--test" in note for note in after.notes)
 
 
 def test_a_metric_of_ranks_needs_no_threshold(ablation: Path) -> None:

@@ -93,6 +93,8 @@ def test_words(found):
     assert better.sentence.startswith("better helps: it changes macro-F1 by +")
     assert "over the free fix of plain (p < 0.001 over 3 comparisons)" in better.sentence
     assert better.needed is None
+    change = better.against_free_fix.difference
+    assert ("less than the margin of" in better.sentence) == (change < found.margin)
     assert "no worse" in found.of_arm("equal").sentence or "equivalent" in found.of_arm("equal").sentence
 
 

@@ -17,7 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 import processes
-from equipoise._checks import RunError
+from equipoise._checks import EquipoiseError, RunError
 from equipoise.ablation import read_matrix
 from equipoise.ablation.launch import run_matrix
 from equipoise.cli import app
@@ -212,6 +212,28 @@ def test_ready_matrices_are_listed_printed_and_planned(tmp_path: Path) -> None:
     planned = processes.run("ablate", table, "--labels", "y_one,y_two", "--groups", "none", "--plan", folder=tmp_path)
     assert "12 arms x 5 seeds = 60 cells" in planned.stdout
     assert "Equal by construction: budget, schedule, data, model" in planned.stdout
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("plan", [True, False], ids=["plan", "run"])
+@pytest.mark.parametrize(("arguments", "said"), [
+    (["mask-losses", "pairs.csv", "--set", "data.masks=mask", "--groups", "patient"],
+     'has no column "patient". Did you mean "patient_id"?'),
+    (["mask-losses", "pairs.csv", "--set", "data.masks=masks", "--groups", "none"],
+     'has no column "masks". Did you mean "mask"?'),
+    (["mask-losses", "pairs.csv", "--set", "data.masks=mask"], "say that images are independent: --groups none"),
+    (["balance", "table.csv", "--labels", "y_one,y_two", "--groups", "patiens"], 'has no column "patiens"'),
+    (["balance", "table.csv", "--labels", "y_one,y_two"], "Nobody said whether rows of table.csv share a patient"),
+    (["balance", "table.csv", "--labels", "y_one,y_tow", "--groups", "none"], 'Did you mean "y_two"?'),
+])  # fmt: skip
+def test_columns_are_looked_at_before_the_first_cell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str, plan: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _table(tmp_path / "table.csv")
+    (tmp_path / "pairs.csv").write_text("image,mask,patient_id\na.png,a_mask.png,p1\n")
+    with pytest.raises(EquipoiseError, match=re.escape(said)):
+        _said("ablate", *arguments, *(["--plan"] if plan else []))
     assert not (tmp_path / "runs").exists()
 
 

@@ -131,7 +131,14 @@ def test_the_verdicts_stand_first_and_those_of_the_test_role_before_all(ablation
     text = (ablation / "report.html").read_text("utf-8")
     assert text.count("<script") == 1
     (ablation / "verdict-test.json").write_text(json.dumps(_verdict("test")))
-    assert "On the test role" in words(write_page(ablation))
+    verdict = _verdict("validation") | {"notes": ["A note on validation rows."]}
+    (ablation / "verdict.json").write_text(json.dumps(verdict))
+    said = words(write_page(ablation))
+    assert said.index("Verdict on the test role") < said.index("Verdict on the validation role")
+    assert "On the test role" in said
+    assert "A note on validation rows." in said
+    for column in ("no fix", "free fix", "over plain", "over free fix", "p adjusted"):
+        assert said.count(f" {column} ") >= 2, column
 
 
 def test_links_lead_to_the_cells_wherever_the_page_lies(ablation: Path, tmp_path: Path) -> None:

@@ -36,6 +36,8 @@ class Board:
         self._done: dict[str, Outcome] = {}
         self._left = len(matrix.cells)
         self._took: list[float] = []
+        self._taken_up: set[str] = set()
+        self._failed: dict[str, str] = {}  # message -> the first cell that failed with it
         self._live: Any = None
 
     def __enter__(self) -> Board:
@@ -55,9 +57,16 @@ class Board:
         if self._shown:
             self._console.print(printable(sentence))
 
-    def start(self, cell: Cell) -> None:
-        """Say that a cell is being trained."""
+    def start(self, cell: Cell, *, begun: bool = False) -> None:
+        """Say that a cell is being trained.
+
+        Args:
+            cell: which.
+            begun: earlier: what is left of it tells nothing of how long a whole cell takes.
+        """
         self._running[cell.id] = (time.monotonic(), 0.0, 0)
+        if begun:
+            self._taken_up.add(cell.id)
 
     def move(self, cell: Cell, epoch: float, epochs: int) -> None:
         """Say how far a cell has come."""
@@ -81,7 +90,7 @@ class Board:
         self._left -= 1
         if not trained:
             return
-        if outcome.seconds is not None and outcome.status == "finished":
+        if outcome.seconds is not None and outcome.status == "finished" and cell.id not in self._taken_up:
             self._took.append(outcome.seconds)
         if self._live is None:
             self.say(self._line(cell, outcome))
@@ -91,7 +100,7 @@ class Board:
         self._left -= count
 
     def seconds_left(self) -> float:
-        """Return how long the rest will take, as the cells so far have taken; NaN before the first."""
+        """Return how long the rest will take, as the whole cells so far have taken; NaN before the first."""
         if not self._took:
             return math.nan
         mean = sum(self._took) / len(self._took)
@@ -119,10 +128,15 @@ class Board:
         place = f"[{len(self._done)} of {len(self._done) + self._left}] {cell.id} {outcome.status}"
         took = "" if outcome.seconds is None else f" after {duration(outcome.seconds)}"
         if outcome.status != "finished":
-            return f"{place}{took}: {outcome.message}"
+            return f"{place}{took}: {self._reason(cell, outcome.message)}"
         said = f"{place}{took}; best so far {self._best()} (validation)"
         left = self.seconds_left()
         return said if math.isnan(left) or not self._left else f"{said}; about {duration(left)} left"
+
+    def _reason(self, cell: Cell, message: str) -> str:
+        """Return why a cell failed, in full the first time."""
+        first = self._failed.setdefault(message, cell.id)
+        return message if first == cell.id else f"as {first}"
 
     def _table(self) -> Table:
         from rich.table import Table

@@ -20,6 +20,7 @@ from equipoise.ablation._board import Board
 from equipoise.ablation._cell import Outcome, validation_value
 from equipoise.ablation._halving import Halving
 from equipoise.ablation._pool import LocalPool, Pool, Report, count_cores, visible_gpus
+from equipoise.ablation._trainable import require_trainable
 from equipoise.ablation.folder import append_status, begin_ablation, finished_twin, write_ablation
 from equipoise.ablation.matrix import Cell, Matrix
 from equipoise.report.ablation_view import read_status
@@ -79,10 +80,12 @@ def run_matrix(
 
     Raises:
         ArgumentError: a recipe that cannot run, or arguments that cannot work.
+        DataError: the table of the reference cannot be read, or lacks a column.
         RunError: the folder holds something else or is in use, or the cluster is not there.
     """
     out = Path(out)
-    _check(matrix, workers, budget)
+    _check(workers, budget)
+    require_trainable(matrix, on=on)
     begin_ablation(out)
     lock = FolderLock(out)
     try:
@@ -97,12 +100,7 @@ def run_matrix(
         lock.release()
 
 
-def _check(matrix: Matrix, workers: int | None, budget: float | None) -> None:
-    for arm in matrix.arms:
-        recipe = arm.recipe
-        if matrix.folds is not None:
-            recipe = matrix.cells[0].recipe.model_copy(update={"data": recipe.data, "model": recipe.model})
-        recipe.require_runnable()
+def _check(workers: int | None, budget: float | None) -> None:
     if workers is not None and workers < 1:
         raise ArgumentError(f"`workers` of run_matrix must be at least 1; got {workers}.")
     if budget is not None and not budget > 0:
@@ -189,7 +187,7 @@ class _Launch:
             cell = self._waiting.popleft()
             append_status(self._out, cell.id, "started")
             self._running.add(cell.id)
-            self._board.start(cell)
+            self._board.start(cell, begun=(self._out / cell.folder / "run.json").exists())
             self._pool.submit(cell)
 
     def _hear(self, report: Report) -> None:

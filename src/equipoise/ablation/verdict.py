@@ -22,6 +22,7 @@ from equipoise.report.ablation_view import read_about, read_status
 from equipoise.runs import Run
 from equipoise.scores.ids import digest, hash_ids
 
+_NO_TEST = "There is no test role to open."
 VERDICT, TEST_VERDICT, TEST_OPENED = "verdict.json", "verdict-test.json", "test-opened.json"
 
 
@@ -68,7 +69,7 @@ def write_verdict(
     run = next(iter(runs.values()))[0]
     kind, role = kind_of_run(run), "test" if test else "validation"
     metric = metric or about["metric"] or kind.usual_metric(run)
-    opened = [_open_test(path, runs, str(metric))] if test else []
+    opened = [_open_test(path, runs, str(metric))] if test else [_tell_test(path, runs)]
     cells = {name: kind.read(run, cell, role) for name, (run, cell) in runs.items()}
     arms, lacking = _gathered(about, cells, kind, metric, test=test)
     _require_reference(path, about, arms)
@@ -153,9 +154,11 @@ def _require_reference(path: Path, about: Mapping[str, Any], arms: Mapping[str, 
     there = [name for name, arm in arms.items() if arm.scores]
     if reference not in there or len(there) < 2:
         lacking = reference if reference not in there else "any other arm"
+        failed = any(event.get("status") == "failed" for event in read_status(path))
+        first = "Mend what cells failed of, in the data or by the first command corrected; else go" if failed else "Go"
         raise RunError(
             f"{path} has no finished cell of {lacking}, so nothing can be compared. "
-            f"Go on with: equipoise ablate {shlex.quote(str(path))}"
+            f"{first} on with: equipoise ablate {shlex.quote(str(path))}"
         )
 
 
@@ -173,7 +176,7 @@ def _versions(cells: Mapping[str, JudgedCell]) -> Iterator[str]:
 
 def _open_test(path: Path, runs: Mapping[str, tuple[Run, Mapping[str, Any]]], metric: str) -> str:
     """Write that the test role is opened, before any of its scores are read; return how often it was."""
-    if not runs or not all(run.scores_file("test").is_file() for run, _ in runs.values()):
+    if not _has_test(runs):
         raise RunError(f"The cells of {path} have no test role. Give the split of the base a test share, or folds.")
     ids = [split.ids[split.rows("test")] for split in _splits(runs)]
     keys = np.unique(hash_ids(np.concatenate([one.astype(str) for one in ids]).astype(object)))
@@ -181,6 +184,18 @@ def _open_test(path: Path, runs: Mapping[str, tuple[Run, Mapping[str, Any]]], me
     openings = [*read_openings(path), {"time": now, "equipoise": __version__, "metric": metric, "hash": digest(keys)}]
     write_json(path / TEST_OPENED, openings)
     return opened_sentence(openings)
+
+
+def _tell_test(path: Path, runs: Mapping[str, tuple[Run, Mapping[str, Any]]]) -> str:
+    """Return whether the test role was opened, and how often, without opening it."""
+    openings = read_openings(path)
+    if openings:
+        return opened_sentence(openings)
+    return "The test role is closed: `equipoise verdict --test` opens it, once." if _has_test(runs) else _NO_TEST
+
+
+def _has_test(runs: Mapping[str, tuple[Run, Mapping[str, Any]]]) -> bool:
+    return bool(runs) and all(run.scores_file("test").is_file() for run, _ in runs.values())
 
 
 def _splits(runs: Mapping[str, tuple[Run, Mapping[str, Any]]]) -> list[Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from equipoise._checks import ArgumentError, EquipoiseError
+from equipoise._checks import ArgumentError, EquipoiseError, listed
 from equipoise.cli._options import (
     ClassesOption,
     GroupsOption,
@@ -107,6 +107,8 @@ def ablate(
         positive=positive, classes=classes, images=images, image=image,
     )  # fmt: skip
     matrix = _matrix(source, table, given, settings or [], base, seeds, metric)
+    if plan and (matrix.recipe.data.table is not None or matrix.recipe.data.images is not None):
+        _require_trainable(matrix, on)
     out = out or (Path(source) if Path(source).is_dir() else Path("runs") / matrix.name)
     if not json or plan:
         _show_plan(matrix, on, workers)
@@ -120,6 +122,13 @@ def _show_plan(matrix: Matrix, on: str, workers: int | None) -> None:
 
     for line in plan_text(matrix, on, workers):
         console().print(line)
+
+
+def _require_trainable(matrix: Matrix, on: str) -> None:
+    """See to the data that a plan names, as the training would; a plan without data is only shown."""
+    from equipoise.ablation._trainable import require_trainable
+
+    require_trainable(matrix, on=on)
 
 
 def _launch(matrix: Matrix, out: Path, budget: str | None, **how: Any) -> Launched:
@@ -204,13 +213,24 @@ def _show(launched: Launched, *, json: bool) -> None:
         kept = len(launched.finished) - len(launched.trained)
         earlier = f", {kept} of them earlier" if kept else ""
         screen.print(f"\n{len(launched.finished)} cells are finished{earlier}. Folder  {launched.path}")
-        for name, message in launched.failed.items():
-            screen.print(f"{name} failed: {message}")
+        for sentence in _failures(launched):
+            screen.print(sentence)
         for one in launched.dropped:
             screen.print(f"{one['arm']} was dropped after {one['seeds']} of the seeds: {one['why']}.")
     _judge(launched.path, json=json)
     if launched.failed:
         raise SystemExit(1)
+
+
+def _failures(launched: Launched) -> list[str]:
+    """Return what failed, a message of several cells once."""
+    by_message: dict[str, list[str]] = {}
+    for name, message in launched.failed.items():
+        by_message.setdefault(message, []).append(name)
+    return [
+        f"{names[0] if len(names) == 1 else f'{len(names)} cells ({listed(names)})'} failed: {message}"
+        for message, names in by_message.items()
+    ]
 
 
 def _judge(path: Path, *, json: bool) -> None:

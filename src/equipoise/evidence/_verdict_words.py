@@ -39,8 +39,8 @@ def arm_sentence(arm: ArmVerdict, against: str, scores: AnyScores, margin: float
         parts.append(_needed(arm.needed, found.overall.positives, unit))
     seeds = "training seed" if len(arm.seeds) == 1 else "training seeds"
     rows = f"{len(scores):,} {scores.role} {unit}, {len(arm.seeds)} {seeds}"
-    one = ": it speaks of these two models, not of the method" if len(arm.seeds) == 1 else ""
-    return f"{'; '.join(parts)} ({rows}{one})."
+    few = {1: ": it speaks of these two models, not of the method", 2: ": three are the fewest that tell"}
+    return f"{'; '.join(parts)} ({rows}{few.get(len(arm.seeds), '')})."
 
 
 def _head(arm: ArmVerdict, found: Comparison, margin: float | None) -> str:
@@ -51,10 +51,10 @@ def _head(arm: ArmVerdict, found: Comparison, margin: float | None) -> str:
     change = f"{found.difference:+.3f}{interval(found.low, found.high)}"
     over = f"{found.arms} comparisons" if found.arms > 1 else ""
     told = f"p {p_text(found.adjusted_p)}" + (f" over {over}" if over else "")
-    if arm.verdict == HELPS:
-        return f"{name} helps: it changes {words} by {change} over {rival} ({told})"
-    if arm.verdict == HURTS:
-        return f"{name} hurts: it changes {words} by {change} over {rival} ({told})"
+    if arm.verdict in (HELPS, HURTS):
+        small = margin is not None and abs(found.difference) < margin
+        less = f", less than the margin of {margin:g}: that it is large enough to matter is not shown" if small else ""
+        return f"{name} {arm.verdict}: it changes {words} by {change} over {rival} ({told}){less}"
     if arm.verdict == NO_WORSE:
         same = f"equivalent to {rival} within {margin:g}" if arm.equivalence_p < 1 - found.level else ""
         said = same or f"no worse than {rival} by {margin:g}"
@@ -171,20 +171,22 @@ def seed_notes(name: str, seeds: Sequence[int], reference: str, there: Sequence[
         yield f"{name} has no scores of seed {which}: it is compared with {reference} over the others only."
 
 
-def notes(left_out: Sequence[str], reference: str, scores: AnyScores, unit: str, *, one_seed: bool) -> Iterator[str]:
-    """Yield what is to be kept in mind of the whole."""
+def notes(left_out: Sequence[str], reference: str, scores: AnyScores, unit: str, *, seeds: int) -> Iterator[str]:
+    """Yield what is to be kept in mind of the whole; `seeds` is the largest number that any arm was trained with."""
     if left_out:
         yield f"Left out, because no seed of {reference} is there: {listed(left_out)}."
-    if one_seed:
+    if seeds == 1:
         yield (
             "One seed was trained: what another seed would change is in no interval, so the verdicts speak of these "
             "models and not of the methods. Three seeds or more would tell."
         )
-    if scores.role == "validation":
+    elif seeds == 2:
         yield (
-            f"Judged on validation {unit}, which also chose when to stop training; `equipoise verdict --test` opens "
-            f"the test {unit}, once."
+            "Two seeds were trained: how much of a difference is theirs is hardly known. Three seeds are the fewest "
+            "that tell, five are better."
         )
+    if scores.role == "validation":
+        yield f"Judged on validation {unit}, which also chose when to stop training."
     if scores.groups is None:
         yield f"{unit.capitalize()} were declared independent: no groups (patients) were kept together."
 

@@ -234,7 +234,7 @@ class _Judging:
                     self.plain.name,
                     self.scores,
                     self.rests.unit,
-                    one_seed=all(len(one.seeds) == 1 for one in self.arms),
+                    seeds=max(len(one.seeds) for one in self.arms),
                 )
             ),
         )

@@ -38,8 +38,8 @@ def ablation_page(view: AblationView, folder: Path) -> str:
     verdict = view.test_verdict or view.verdict
     try:
         sections = [
-            *_verdict_sections(view, verdict), _differences(view), _cells(view, folder), _findings(view), _log(view),
-            _provenance(view),
+            *_verdict_sections(view, verdict), _chosen_by(view), _differences(view), _cells(view, folder),
+            _findings(view), _log(view), _provenance(view),
         ]  # fmt: skip
         sentence, summary = _headline(view, verdict), _summary(verdict)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -83,10 +83,14 @@ def _summary(verdict: Mapping[str, Any] | None) -> str:
 
 def _notices(view: AblationView, verdict: Mapping[str, Any] | None) -> list[str]:
     said = view.problems()
+    if len(view.about["seeds"]) == 2:
+        said.append("There are two seeds. Three are the fewest that tell.")
     if len(view.about["seeds"]) == 1:
         said.append("There is one seed: how much of a difference is luck of the training cannot be known.")
     if verdict is not None and view.test_verdict is None:
         said.append("Verdicts are of the validation role. The test role is not opened yet.")
+    if view.verdict is not None and view.test_verdict is not None:
+        said.append("The verdict is that of the test role, with its classes; that of the validation role follows.")
     return said
 
 
@@ -98,17 +102,35 @@ def _verdict_sections(view: AblationView, verdict: Mapping[str, Any] | None) -> 
         command = f"equipoise verdict {shlex.quote(str(view.path))}"
         return [Section("verdict", "Verdict", ("No verdict is drawn yet.",), commands=(("Draw it", command),))]
     fix = verdict.get("free_fix") or {}
-    notes = tuple(
-        Note(str(arm["verdict"]), f"{arm['name']}: {arm['verdict']}", _said(arm, str(verdict.get("unit"))))
-        for arm in verdict["arms"]
-    )
     margin = verdict.get("margin")
     words = "" if margin is None else f" Differences below {margin:g} do not matter (the band)."
     intro = (f"On the {verdict['role']} role, {_COMPARED}.{words}",)
     charts = forest.arms_chart(verdict)
-    first = Section("verdict", "Verdict", intro, (_arms_table(verdict, fix),), charts,
-                    tuple(map(str, verdict.get("notes") or ())), findings=notes)  # fmt: skip
+    title = "Verdict on the test role" if view.test_verdict is not None else "Verdict"
+    first = Section("verdict", title, intro, (_arms_table(verdict, fix),), charts,
+                    tuple(map(str, verdict.get("notes") or ())), findings=_arm_notes(verdict))  # fmt: skip
     return [first, _strata(verdict), _classes(verdict)]
+
+
+def _chosen_by(view: AblationView) -> Section | None:
+    """Return the verdict on the validation role where that on the test role stands first."""
+    verdict = view.verdict
+    if verdict is None or view.test_verdict is None:
+        return None
+    intro = (f"On the {verdict['role']} role, by which arms are chosen.",)
+    classes = [part for part in (_strata(verdict), _classes(verdict)) if part is not None]
+    folded = tuple((part.title, (), part.tables) for part in classes)
+    table = _arms_table(verdict, verdict.get("free_fix") or {})
+    notes = tuple(map(str, verdict.get("notes") or ()))
+    return Section("validation", "Verdict on the validation role", intro, (table,), notes=notes,
+                   findings=_arm_notes(verdict), folded=folded)  # fmt: skip
+
+
+def _arm_notes(verdict: Mapping[str, Any]) -> tuple[Note, ...]:
+    return tuple(
+        Note(str(arm["verdict"]), f"{arm['name']}: {arm['verdict']}", _said(arm, str(verdict.get("unit"))))
+        for arm in verdict["arms"]
+    )
 
 
 def _said(arm: Mapping[str, Any], unit: str) -> tuple[str, ...]:
@@ -120,8 +142,8 @@ def _said(arm: Mapping[str, Any], unit: str) -> tuple[str, ...]:
 
 
 def _arms_table(verdict: Mapping[str, Any], fix: Mapping[str, Any]) -> Table:
-    heads = ("arm", "verdict", "raw", "with the free fix", "raw: minus plain", "fixed: minus plain with the same fix",
-             "adjusted p", "equal within the margin, p")  # fmt: skip
+    heads = ("arm", "verdict", "no fix", "free fix", "over plain", "over free fix", "p adjusted",
+             "equal within the margin, p")  # fmt: skip
     rows = [(
         Cell(f"{verdict.get('reference', 'plain')} (reference)"), Cell("-"), _estimate(fix.get("raw")),
         _estimate(fix.get("fixed")), Cell("-", math.nan), Cell("-", math.nan), Cell("-", math.nan), Cell("-", math.nan),
@@ -134,7 +156,7 @@ def _arms_table(verdict: Mapping[str, Any], fix: Mapping[str, Any]) -> Table:
             difference(against, tone=_TONES.get(str(arm["verdict"]), "")), _p(against.get("adjusted_p")),
             _p(arm.get("equivalence_p")),
         ))  # fmt: skip
-    caption = f"{metric_name(str(verdict['metric']))} of every arm: raw is cut at 0.5, or the most likely class"
+    caption = f"{metric_name(str(verdict['metric']))} of every arm; no fix: cut at 0.5, or the most likely class"
     return Table(caption, heads, tuple(rows), sortable=True, words=frozenset({1}))
 
 
