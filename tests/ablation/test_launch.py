@@ -149,6 +149,7 @@ def test_one_driver_at_a_time_works_in_a_folder(matrix: Matrix, tmp_path: Path) 
         run_matrix(matrix, out)
     assert not out.exists()
     data = {"table": str(tmp_path / "t.csv"), "labels": ["a"], "groups": "none"}
+    (tmp_path / "t.csv").write_text("a,x\n0,1\n1,2\n")
     out.mkdir()
     held = FolderLock(out)
     with pytest.raises(RunError, match="is in use by process"):
