@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from equipoise._checks import ArgumentError, DataError, RunError
 from equipoise.cli import app
+from equipoise.cli._mask_runs import require_one_size
 from equipoise.metrics import MaskScorer, write_mask_scores
 from equipoise.recipe import read_recipe
 
@@ -165,3 +166,15 @@ def test_masks_of_several_classes_from_a_table(masks: Path, tmp_path: Path) -> N
 def test_what_cannot_be_meant_is_refused(masks: Path, arguments: tuple[str, ...], message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         invoke("census", masks, *arguments)
+
+
+def test_runs_that_learned_at_other_sizes_are_named_with_both(tmp_path: Path) -> None:
+    for name, size in (("a", "64"), ("b", "null")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "recipe.yaml").write_text(
+            f"name: {name}\nmodel: {{name: unet}}\nmasks: {{resize: {size}}}\ntraining: {{monitor: dice}}\n"
+            "loss: {terms: cross_entropy + dice}\n"
+        )
+    require_one_size([tmp_path / "a", tmp_path / "a"])
+    with pytest.raises(ArgumentError, match=r"masks\.resize is 64 in .*a and null in .*b"):
+        require_one_size([tmp_path / "a", tmp_path / "b"])
