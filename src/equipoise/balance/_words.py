@@ -82,3 +82,22 @@ def weights_name(scheme: str, by_hand: Collection[str] | None = None, made_by: s
     if scheme != "none":
         return f"{name}; {', '.join(by_hand)} given by hand"
     return made_by.replace("_", " ") if made_by else "given by hand"
+
+
+# Terms of losses that judge whole masks, and what each is called.
+WHOLE_MASK_TERMS = {
+    "dice": "Dice",
+    "generalised_dice": "generalised Dice",
+    "tversky": "Tversky",
+    "cldice": "soft-clDice",
+}
+
+
+def no_prior_sentence(called: Collection[str]) -> str:
+    """Say what losses of whole masks mean for probabilities; `called` are their names, at least one."""
+    has, them = ("has", "it") if len(called) == 1 else ("have", "them")
+    return (
+        f"{' and '.join(called)} {has} no training prior: what minimises {them} is a mask and not a "
+        "probability. No correction is taken off the scores; thresholds and calibration are fitted on validation "
+        "pixels."
+    )

@@ -83,6 +83,32 @@ def show_mask_run(run: Run) -> None:
         screen.print(f"  {purpose}\n    {command}")
 
 
+def mask_ledger_sentences(run: Run) -> list[str]:
+    """Say which class weights a loss with terms of whole masks was trained under, and why nothing is taken off.
+
+    Empty where every correction is in the ledger.
+    """
+    from equipoise.balance import ClassWeights
+    from equipoise.balance._words import WHOLE_MASK_TERMS, each, no_prior_sentence
+    from equipoise.recipe import read_recipe
+
+    recipe = read_recipe(run.file("recipe.yaml"))
+    terms = "dice" if recipe.loss.terms in (None, "auto") else str(recipe.loss.terms)
+    whole = [
+        said for name, said in WHOLE_MASK_TERMS.items() if name in terms.replace("+", " ").replace("*", " ").split()
+    ]
+    if not whole:
+        return []
+    stored = run.read_record("weights") if run.has_record("weights") else None
+    said = ["No class weights are in force."]
+    if stored is not None:
+        weights = ClassWeights.from_dict(stored)
+        pairs = zip(weights.classes, weights.values.tolist(), strict=True)
+        listed = ", ".join(f"{name} {each(value)}" for name, value in pairs)
+        said = [f"Class weights are in force ({weights.name}), in the terms of pixels alone: {listed}."]
+    return [*said, no_prior_sentence(whole)]
+
+
 def show_mask_arms(runs: Mapping[str, Run], folder: Path, *, folds: bool, json: bool) -> None:
     """Print the Dice of each arm; of folds also that of all their test images together, kept in folds.md.
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from equipoise.cli._mask_runs import is_mask_run, mask_ledger_sentences
 from equipoise.cli._options import JsonOption, console, print_json, print_table
 
 
@@ -22,7 +23,10 @@ def ledger(
     from equipoise.balance import _ledger_text as text
     from equipoise.runs import Run
 
-    found = Ledger.from_dict(Run.open(run).read_record("ledger"))
+    opened = Run.open(run)
+    found = Ledger.from_dict(opened.read_record("ledger"))
+    without_prior = mask_ledger_sentences(opened) if is_mask_run(run) else []
+    sentences = without_prior or [*found.sentences(), text.exactness_sentence(found)]
     if json:
         print_json(
             {
@@ -30,7 +34,7 @@ def ledger(
                 "kind": found.kind,
                 "corrections": text.entry_records(found),
                 "classes": text.class_records(found),
-                "sentences": [*found.sentences(), text.exactness_sentence(found)],
+                "sentences": sentences,
                 "warnings": list(found.warnings()),
             }
         )
@@ -38,8 +42,9 @@ def ledger(
     screen = console()
     if found.corrections:
         print_table(text.entry_header(), text.entry_rows(found), title="Corrections in force")
-    print_table(text.header(found), text.class_rows(found), title="What the model was told")
-    for sentence in (*found.sentences(), text.exactness_sentence(found)):
+    if not without_prior:
+        print_table(text.header(found), text.class_rows(found), title="What the model was told")
+    for sentence in sentences:
         screen.print(sentence)
     for sentence in found.warnings():
         screen.print(f"Warning: {sentence}", style="bold red")

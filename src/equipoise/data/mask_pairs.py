@@ -254,8 +254,8 @@ def check_mask_pairs(
     if len(kinds) > 1:
         common = max(kinds, key=lambda kind: len(kinds[kind]))
         problems += [
-            MaskPairProblem(name, f"{name} has {axes} axes and {channels} channels, most images {common[0]} and "
-                            f"{common[1]}. Train on images of one kind.")
+            MaskPairProblem(name, f"{name} has {axes} axes (channels: {channels}), most images {common[0]} ("
+                            f"{common[1]}). Train on images of one kind.")
             for (axes, channels), names in kinds.items() if (axes, channels) != common for name in names
         ]  # fmt: skip
     if small:

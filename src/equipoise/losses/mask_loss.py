@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from equipoise._arrays import ClassFloats
 from equipoise._checks import ArgumentError, check_number, listed, nearest
 from equipoise.balance import ClassWeights
+from equipoise.balance._words import WHOLE_MASK_TERMS, no_prior_sentence
 from equipoise.losses._base import ClassLoss
 from equipoise.losses._focal import Alpha
 from equipoise.losses._overlap import (
@@ -55,12 +56,16 @@ MASK_LOSSES: tuple[MaskTermEntry, ...] = (
     MaskTermEntry("cross_entropy", False, overlapping=False, settings=("smoothing",)),
     MaskTermEntry("bce", False, exclusive=False, settings=("smoothing",)),
     MaskTermEntry("focal", False, settings=("gamma", "alpha")),
-    MaskTermEntry("dice", True, function=dice_loss, said="Dice"),
-    MaskTermEntry("generalised_dice", True, function=generalised_dice_loss, said="generalised Dice"),
+    MaskTermEntry("dice", True, function=dice_loss, said=WHOLE_MASK_TERMS["dice"]),
+    MaskTermEntry("generalised_dice", True, function=generalised_dice_loss, said=WHOLE_MASK_TERMS["generalised_dice"]),
     MaskTermEntry(
-        "tversky", True, function=tversky_loss, settings=("false_positives", "false_negatives"), said="Tversky"
+        "tversky",
+        True,
+        function=tversky_loss,
+        settings=("false_positives", "false_negatives"),
+        said=WHOLE_MASK_TERMS["tversky"],
     ),
-    MaskTermEntry("cldice", True, function=soft_cldice_loss, settings=("iterations",), said="soft-clDice"),
+    MaskTermEntry("cldice", True, function=soft_cldice_loss, settings=("iterations",), said=WHOLE_MASK_TERMS["cldice"]),
 )
 
 _TERM = re.compile(r"\s*(?:([0-9.]+(?:e-?[0-9]+)?)\s*\*?\s*)?([a-z_]+)\s*")
@@ -247,27 +252,31 @@ class MaskLoss(nn.Module):
         whole = [entry.said for entry in MASK_LOSSES if entry.name in self.terms and entry.whole_mask]
         if not whole:
             return ()
-        return (
-            f"{' and '.join(whole)} {'has' if len(whole) == 1 else 'have'} no training prior: what minimises "
-            f"{'it' if len(whole) == 1 else 'them'} is a mask and not a probability. No correction is taken off the "
-            "scores; thresholds and calibration are fitted on validation pixels.",
-        )
+        return (no_prior_sentence(whole),)
 
     def describe(self) -> str:
-        """Say in words what this loss is made of."""
+        """Say in words what this loss is made of: its terms, and once what the pixels weigh in them."""
         said = []
         for name, weight in self.terms.items():
             entry = _entry(name, self.overlapping)
             times = "" if weight == 1.0 else f"{weight:g} x "
             if not entry.whole_mask:
-                said.append(times + self._pixel_loss(name).describe().rstrip("."))
+                said.append(times + self._pixel_loss(name).headline())
                 continue
             given = self._settings[name]
             settings = [f"{key.replace('_', ' ')} {given[key]:g}" for key in entry.settings if key in given]
             settings += [] if self.overlapping or given.get("background", True) else ["without background"]
             said.append(times + entry.said + (f" ({', '.join(settings)})" if settings else ""))
         pooled = " over all images of a batch together" if self.batch and not self.has_prior else ""
-        return " + ".join(said) + pooled + "."
+        return " ".join([f"{' + '.join(said)}{pooled}.", *self._weighing()])
+
+    def _weighing(self) -> list[str]:
+        """Say what the pixels weigh, once for all terms that weigh them alike."""
+        clauses: dict[str, list[str]] = {}
+        for loss in self._pixel_list():
+            clauses.setdefault(loss.describe().removeprefix(f"{loss.headline()}: "), []).append(loss.headline())
+        several = len(clauses) > 1
+        return [f"Of the pixels{f' in {terms[0]}' if several else ''} {clause}" for clause, terms in clauses.items()]
 
 
 def make_mask_loss(
@@ -302,8 +311,8 @@ def make_mask_loss(
 
     Example:
         >>> loss = make_mask_loss("cross_entropy + 0.5 dice", overlapping=False)
-        >>> loss.describe()
-        'Cross-entropy: one positive weighs 1, one negative 1, positive:negative 1:1 + 0.5 x Dice (without background).'
+        >>> loss.describe().partition(". ")[0]
+        'Cross-entropy + 0.5 x Dice (without background)'
         >>> loss.has_prior
         False
     """

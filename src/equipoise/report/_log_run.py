@@ -194,6 +194,6 @@ def _key_result(metrics: Mapping[str, MetricTable], recipe: Recipe) -> str:
 def _findings(run: Run) -> str:
     damaged: list[int] = []
     found = diagnose_events(run.events(damaged))
-    lines = [f"- {one.severity}: {cell(one.last.text)} Seen: {cell(one.where())}." for one in found.found]
+    lines = [f"- {cell(line)}" for line in found.lines()]
     more = [f"events.jsonl is damaged at line {', '.join(map(str, damaged[:9]))}."] if damaged else []
     return "\n".join([cell(found.headline()), *(["", *lines] if lines else []), *(["", *more] if more else [])])

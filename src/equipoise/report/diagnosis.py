@@ -98,7 +98,9 @@ class Diagnosis:
         named = [f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts.items() if count]
         if not self.epochs and not self.judged:
             return "No epoch was finished, so nothing was looked at."
-        said = ", ".join(named) or "No finding"
+        said = ", ".join(named) or ("No finding that stands" if self.passed else "No finding")
+        if self.passed:
+            said += f", {len(self.passed)} seen in training and not in the kept model{'s' * (self.members > 1)}"
         looked = [_counted(self.epochs, "epoch")] if self.epochs else []
         if self.members > 1:
             looked[-1] += f" of {self.members} members"
@@ -106,6 +108,13 @@ class Diagnosis:
             looked.append("the kept models")
         over = f", {_counted(self.classes, 'class', 'classes')}" if self.classes else ""
         return f"{said}. Looked at: {' and '.join(looked)}{over}."
+
+    def lines(self) -> list[str]:
+        """Say each finding in a line, gravest first; then those of the training that the kept models do not have."""
+        stand = [f"{one.severity}: {one.last.text} Seen: {one.where()}." for one in self.found]
+        return stand + [
+            f"seen in training, not in the kept model: {one.last.sentence} Seen: {one.where()}." for one in self.passed
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON data."""

@@ -46,7 +46,9 @@ def write_mask_report(run: Run) -> Path:
 
 def summarise_masks(view: MaskView) -> str:
     """Return one paragraph on what happened: data, corrections, rule, result, doubts."""
-    return " ".join([*_data(view), *_corrections(view), *_decision(view), *_result(view), *_doubts(view)])
+    return " ".join(
+        [*_data(view), *_corrections(view), *_decision(view), *_result(view), *_doubts(view), *_warned(view)]
+    )
 
 
 def mask_headline(view: MaskView) -> str:
@@ -125,7 +127,7 @@ def mask_markdown(view: MaskView, figures: list[str]) -> str:
         parts += [_metric_lines(view), *view.metrics["rule"].notes]
     found = diagnose_events(view.events)
     if found.epochs:
-        lines = [f"- {one.severity}: {_cell(one.last.text)} Seen: {_cell(one.where())}." for one in found.found]
+        lines = [f"- {_cell(line)}" for line in found.lines()]
         parts += ["## What the guard found", _cell(found.headline()), "\n".join(lines)]
     parts += [_verdict_lines(view)]
     parts.append("\n".join(f"![{name}](figures/{name}.png)" for name in figures if name != "run"))
@@ -217,6 +219,12 @@ def _doubts(view: MaskView) -> list[str]:
         if (row := view.metrics["rule"].row("dice", name)).support < 10
     ]
     return [f"Too few test images hold them to rely on: {joined(few)}."] if few else []
+
+
+def _warned(view: MaskView) -> list[str]:
+    """What was doubted before the first step."""
+    said = [text for event in view.events if event.get("event") == "warnings" for text in event.get("sentences", ())]
+    return [f"Warned before training: {text}" for text in dict.fromkeys(map(str, said))]
 
 
 def _census_lines(view: MaskView) -> str:

@@ -97,7 +97,7 @@ def _finding_lines(view: RunView) -> list[str]:
     found = diagnose_events(view.events)
     if not found.epochs and not found.judged:
         return []
-    lines = [f"- {one.severity}: {cell(one.last.text)} Seen: {cell(one.where())}." for one in found.found]
+    lines = [f"- {cell(line)}" for line in found.lines()]
     return ["## What the guard found", cell(found.headline()), *(["\n".join(lines)] if lines else [])]
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from equipoise._arrays import Floats
+from equipoise.data import LocationIndex, MaskPairs, index_locations
 from equipoise.training._remedies import setting_words
 
 if TYPE_CHECKING:
     from equipoise.recipe import Recipe
 
 _TURNED = math.log(4)  # log-odds that weights move a class by, so that its masks may come out empty or full
+_KEPT = 0.5  # of the images and of the share of a class, at least, for a smaller size to pass without a word
 _COMMON = 0.2  # of the pixels: rarer classes bear to be raised
 
 
@@ -43,6 +46,54 @@ def weight_doubts(
                 f"the counts of the pixels ({setting_words(_counted(recipe, exclusive))})."
             )
     return said
+
+
+def band_doubts(recipe: Recipe, classes: Sequence[str], shares: Floats) -> list[str]:
+    """Say where a band that was given excludes the true share of the pixels, so that what is right is called wrong.
+
+    Args:
+        recipe: as it is run.
+        classes: names.
+        shares: (classes,) of the pixels to learn from.
+    """
+    said = []
+    for name, (low, high) in (recipe.masks.bands or {}).items():
+        share = float(shares[list(classes).index(name)])
+        if not low <= share <= high:
+            said.append(
+                f"{name} is {_percent(share)} of the pixels to learn from, outside of its band of {_percent(low)} to "
+                f"{_percent(high)}: a right mask would be called wrong. Let the data say the band "
+                f"({setting_words({'masks.bands': None})}), or correct it."
+            )
+    return said
+
+
+def resize_doubts(
+    originals: MaskPairs, pairs: MaskPairs, index: LocationIndex, *, cache: Path | None = None
+) -> tuple[str, ...]:
+    """Say which classes lose more than half of their images or of their share of the pixels by ``masks.resize``.
+
+    Args:
+        originals: as the files are, whose masks are counted once.
+        pairs: the same at the size that is learned from; `originals` itself where nothing was resized.
+        index: of `pairs`.
+        cache: a folder for the counts.
+    """
+    if pairs is originals:
+        return ()
+    said = []
+    old = index_locations(originals, cache=cache, seed=0)
+    for place in range(1 if pairs.classes.exclusive else 0, len(pairs.classes.names)):
+        before, after = (float(one.counts[:, place].sum()) / max(1, int(one.known.sum())) for one in (old, index))
+        there, left = (int((one.counts[:, place] > 0).sum()) for one in (old, index))
+        if left < _KEPT * there or after < _KEPT * before:
+            said.append(
+                f"{pairs.classes.names[place]} from {_percent(before)} to {_percent(after)} of the pixels and from "
+                f"{there:,} to {left:,} images"
+            )
+    remedy = setting_words({"masks.resize": None})
+    return (f"masks.resize makes small things vanish: {'; '.join(said)}. Raise it, or learn from patches of the files "
+            f"as they are ({remedy}).",) if said else ()  # fmt: skip
 
 
 def _counted(recipe: Recipe, exclusive: bool) -> dict[str, Any]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from equipoise.recipe import Recipe
 
 _BLAMED = 0.7  # log-odds, about a factor of two: weights that push so far in the direction seen are the cause to try
+_FAR = math.log(3)  # of the odds: beyond it a band from the data would not hold the prediction either
 _COMMON = 0.2  # of the pixels: classes so common need no weights to be found
 _PLANNED = 0.67
 _GENTLER = {"inverse": "sqrt", "balanced": "sqrt", "sqrt": "fourth_root", "fourth_root": "none"}  # the next one
@@ -25,6 +26,7 @@ class MaskCase:
     Attributes:
         name: of the class. actual: its true share of the pixels. predicted: the predicted one.
         band: the predicted shares that are believable.
+        seen: the true share of the pixels that were predicted; NaN: `actual`.
         weighted: what share of the loss's pixels it is under the class weights; `actual` without weights.
     """
 
@@ -33,11 +35,23 @@ class MaskCase:
     predicted: float
     band: tuple[float, float]
     weighted: float
+    seen: float = math.nan
+
+    @property
+    def truth(self) -> float:
+        """The share that a right prediction would have."""
+        return self.actual if math.isnan(self.seen) else self.seen
 
     @property
     def low(self) -> bool:
-        """Whether too little is predicted."""
-        return self.predicted < self.band[0]
+        """Whether too little is predicted: less than there is, whatever a band says that was given."""
+        return self.predicted < self.truth
+
+    @property
+    def excluded(self) -> bool:
+        """Whether the band is to blame: the truth lies outside of it, and the prediction is not far from the truth."""
+        far = abs(_log_odds(self.predicted) - _log_odds(self.truth)) > _FAR
+        return not far and not self.band[0] <= self.truth <= self.band[1]
 
     @property
     def by_weights(self) -> bool:
@@ -60,6 +74,8 @@ def mask_remedy(kind: str, recipe: Recipe, case: MaskCase) -> Remedy:
         return _said("Let every window see more of what lies around it", {"masks.overlap": 0.75})
     if case.by_weights:
         return _other_weights(recipe, case)
+    if kind == "mask_share" and case.excluded and recipe.masks.bands:
+        return _said("What there is lies outside of the band itself; let the data say it", {"masks.bands": None})
     return _more_of_it(recipe) if case.low else _less_of_it(recipe)
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _SOON = 2  # validations in a row after which a share outside its band is named
 _RARE = 0.05  # of the pixels: rarer classes take longer to appear, unless weights keep them away
+_AGREES = 1.5  # factor of the odds within which a prediction is the truth, where a band excludes both
 _BAND = 3.0  # a predicted share is believable while its odds are within such a factor of the true ones
 _EMPTY = 0.02  # of the true share: less is "empty"
 _FOUND, _GONE = 0.1, 0.02  # Dice above which a class was found, and predicted share of the true one that is "lost"
@@ -171,6 +172,7 @@ class MaskGuard:
             predicted=float(tally.predicted_share[place]),
             band=(float(self.bands[place, 0]), float(self.bands[place, 1])),
             weighted=float(self._weighted[place]),
+            seen=float(tally.true_share[place]),
         )
 
     def _kind(self, tally: MaskTally, place: int) -> str | None:
@@ -186,7 +188,8 @@ class MaskGuard:
         along, true = (float(share[place]) for share in tally.border_shares())
         if along >= _BORDER and not true > _BORDER_TRUE:
             return "mask_border"
-        return None if low <= predicted <= high else "mask_share"
+        inside = low <= predicted <= high or (not low <= actual <= high and _agree(predicted, actual))
+        return None if inside else "mask_share"
 
     def _judge_standing(
         self, tally: MaskTally, kinds: Mapping[int, str | None], best_dice: Floats, epoch: int
@@ -361,6 +364,12 @@ def bands_of(
     for name, band in (given or {}).items():
         found[list(classes).index(name)] = band
     return found
+
+
+def _agree(predicted: float, actual: float) -> bool:
+    """Whether the odds of two shares are within a factor of each other that is no error worth a word."""
+    one, other = (min(max(share, 1e-12), 1 - 1e-12) for share in (predicted, actual))
+    return abs(math.log(one / (1 - one)) - math.log(other / (1 - other))) <= math.log(_AGREES)
 
 
 def _percent(share: float) -> str:

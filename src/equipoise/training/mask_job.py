@@ -79,6 +79,8 @@ class MaskJob(Job):
         run.write_record("preflight", self._found or prepared.preflight())
         run.write_record("ledger", prepared.ledger)
         write_split(prepared.split, run.file("split.csv"))
+        if not run.events():  # a run that is taken up again has said it
+            run.append_event({"event": "warnings", "sentences": prepared.warnings()})
 
     def train_member(
         self, number: int, *, folder: Path, run: Run | None, watch: Watch, workers: Workers, device: torch.device

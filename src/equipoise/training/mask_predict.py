@@ -190,7 +190,10 @@ class _Applied:
             return str(error)
         space, axes = space_of(volume), len(self.state["patch_size"])
         if volume.channels != self.channels:
-            return f"{file} has {volume.channels} channels, and the model was trained on {self.channels}. Convert it."
+            many = "s" * (volume.channels != 1)
+            return (
+                f"{file} has {volume.channels} channel{many}, and the model was trained on {self.channels}. Convert it."
+            )
         if len(space) - axes not in (0, 1) or (self.resize is not None and len(space) != axes):
             also = "" if self.resize is not None else f" or {axes + 1}"
             return f"{file} has the shape {space}; the model takes images of {axes}{also} axes. Give those."

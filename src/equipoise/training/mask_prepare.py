@@ -36,7 +36,7 @@ from equipoise.labels.mask_classes import MaskClasses
 from equipoise.losses import MaskLoss, make_mask_loss
 from equipoise.models import prior_logits
 from equipoise.samplers import PatchPlan, PatchStream, plan_patches
-from equipoise.training._mask_doubts import weight_doubts
+from equipoise.training._mask_doubts import band_doubts, resize_doubts, weight_doubts
 from equipoise.training.prepare import make_split
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ class MaskPrepared:
         loss: that the recipe asks for.
         ledger: every correction in force.
         notes: sentences worth showing before the training starts.
+        resized: what becomes of classes that nearly vanish at the size that is learned from.
     """
 
     recipe: Recipe
@@ -91,6 +92,7 @@ class MaskPrepared:
     loss: MaskLoss
     ledger: Ledger
     notes: tuple[str, ...]
+    resized: tuple[str, ...] = ()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -177,7 +179,8 @@ class MaskPrepared:
     def warnings(self) -> list[str]:
         """Say what will go wrong by the counts alone: weights that turn shares round, and bands without the truth."""
         shares = np.asarray(self.training_census.prevalence)
-        return weight_doubts(self.recipe, self.classes, self.watched, shares, self.weighted_shares)
+        found = weight_doubts(self.recipe, self.classes, self.watched, shares, self.weighted_shares)
+        return [*self.resized, *found, *band_doubts(self.recipe, self.classes, shares)]
 
     def _images(self) -> str:
         sides = sorted({self.pairs.space(place) for place in range(len(self.pairs))})
@@ -262,6 +265,7 @@ def prepare_masks(recipe: Recipe) -> MaskPrepared:
         loss=loss,
         ledger=Ledger([*entries, *([] if correction is None else [correction])], census=training_census),
         notes=tuple(notes),
+        resized=resize_doubts(originals, pairs, index, cache=CACHE),
     )
 
 
