@@ -15,8 +15,8 @@ from equipoise._checks import ArgumentError, RunError
 from equipoise.data import TableRows
 from equipoise.losses import make_loss
 from equipoise.models import make_model
-from equipoise.recipe import TrainingSettings
-from equipoise.training import Fit, Phase
+from equipoise.recipe import TrainingSettings, make_recipe
+from equipoise.training import Fit, Phase, Silent, train
 from equipoise.training.train import _device, _named_nondeterminism, _set_determinism
 
 
@@ -228,3 +228,21 @@ def test_each_process_needs_a_gpu_of_its_own(monkeypatch):
     assert _device("cpu") == torch.device("cpu")
     with pytest.raises(ArgumentError, match=r"2 processes on a machine with 1 GPU.*--nproc-per-node 1"):
         _device("auto")
+
+
+def test_a_training_that_was_stopped_goes_on_in_the_same_process(tmp_path):
+    class Stop(Silent):
+        def move(self, epoch, note):
+            raise KeyboardInterrupt
+
+    rng = np.random.default_rng(0)
+    lines = [f"{x:.3f},{int(x + rng.normal() > 1)}" for x in rng.normal(size=120)]
+    (tmp_path / "table.csv").write_text("x,ill\n" + "\n".join(lines) + "\n")
+    recipe = make_recipe(
+        tmp_path / "table.csv", "ill", groups="none",
+        overrides=["training.epochs=2", "training.members=1", "model.name=linear"],
+    )  # fmt: skip
+    with pytest.raises(KeyboardInterrupt) as kept:  # as a notebook keeps the last error, with all that it refers to
+        train(recipe, out=tmp_path / "run", watch=Stop())
+    assert (train(recipe, out=tmp_path / "run", resume=True).path / "DONE").exists()
+    del kept

@@ -90,19 +90,28 @@ def train(
     folder = _shared_folder(run, workers)
     if (folder / "DONE").exists():
         return run or Run.open(folder)
-    if run is not None:
-        run.truncate_events(resume_position(run.path / "checkpoint", job.members) if resume else 0)
-        job.begin(run)
-    with _tracked(run, recipe, tracker, watch), _named_nondeterminism():
+    with _released(run), _tracked(run, recipe, tracker, watch), _named_nondeterminism():
+        if run is not None:
+            run.truncate_events(resume_position(run.path / "checkpoint", job.members) if resume else 0)
+            job.begin(run)
         members = _train_members(job, folder, run, watch if workers.rank == 0 else Silent(), workers, device)
         if run is not None:
             job.finish(run, members, watch)
             for number in range(job.members):
                 (run.path / "checkpoint" / f"member-{number}.safetensors").unlink(missing_ok=True)
             run.finish()
-            run.close()
     _leave_workers(workers)
     return run or Run.open(folder)
+
+
+@contextlib.contextmanager
+def _released(run: Run | None) -> Iterator[None]:
+    """Give the folder back however training ends: who stops it in a notebook goes on in the same process."""
+    try:
+        yield
+    finally:
+        if run is not None:
+            run.close()
 
 
 @contextlib.contextmanager
