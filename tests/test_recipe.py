@@ -245,6 +245,24 @@ def test_an_error_has_its_place_what_is_allowed_and_the_nearest_key(text: str, m
         read_recipe(write(tmp_path, text))
 
 
+def test_weights_by_hand_and_a_scheme_take_each_others_place(tmp_path: Path) -> None:
+    masks = ["data.table=x.csv", "data.masks=mask"]
+    by_hand = read_recipe("surface-segmentation", [*masks, "balance.weights.values={background: 12, foreground: 0.7}"])
+    assert (by_hand.balance.weights.scheme, by_hand.balance.weights.title) == ("none", "given by hand")
+    path = tmp_path / "by-hand.yaml"
+    write_recipe(by_hand, path)
+    again = read_recipe(path, ["balance.weights.scheme=inverse"])
+    assert (again.balance.weights.scheme, again.balance.weights.values) == ("inverse", None)
+    one = read_recipe("surface-segmentation", [*masks, "balance.weights.values.foreground=2"])
+    assert one.balance.weights.scheme == "none"
+    with pytest.raises(ArgumentError, match="by hand"):
+        read_recipe("surface-segmentation", [*masks, "balance.weights.values={a: 2}", "balance.weights.scheme=sqrt"])
+    rows = "balance: {weights: {scheme: sqrt}}\ndata: {labels: [a, b]}"
+    beside = read_recipe(write(tmp_path, rows), ["balance.weights.values={a: 2}"])
+    assert beside.balance.weights.scheme == "sqrt"  # b is weighed by the scheme
+    assert read_recipe(write(tmp_path, rows), ["balance.weights.values={a: 2, b: 3}"]).balance.weights.scheme == "none"
+
+
 DISAGREE = {
     "loss: {name: bce}\ndata: {task: multiclass}": r"line 1, key loss\.name: bce is not for a multiclass task",
     "loss: {name: cross_entropy}\ndata: {task: multilabel}": r"cross_entropy is not for a multilabel task",

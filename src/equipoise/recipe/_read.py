@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from equipoise._checks import ArgumentError, listed, nearest
 from equipoise._files import write_text
+from equipoise._mask_models import is_mask_model
 from equipoise._yaml import KeyPath, parse_yaml, read_yaml
 from equipoise.recipe._errors import Places, explain
 from equipoise.recipe._schema import Recipe
@@ -136,6 +137,7 @@ def recipe_from(
         key, value = _parse_override(override)
         changed = with_value(changed, key, value)
         flags[key] = f"--set {override}"
+    _let_the_later_win(changed, flags)
     try:
         return Recipe.model_validate(changed)
     except ValidationError as error:
@@ -144,6 +146,36 @@ def recipe_from(
         if len(said) == 1:
             raise ArgumentError(said[0]) from None
         raise ArgumentError(f"{source} has {len(said)} errors:\n" + "\n".join(f"  {text}" for text in said)) from None
+
+
+def _let_the_later_win(values: dict[str, Any], flags: Mapping[KeyPath, str]) -> None:
+    """Where an override gives all weights by hand, or a scheme, take out what the recipe had in its place.
+
+    Both written in one file are an error, as are overrides for both.
+    """
+    balance = values.get("balance")
+    weights = balance.get("weights") if isinstance(balance, dict) else None
+    if not isinstance(balance, dict) or not isinstance(weights, dict) or not isinstance(weights.get("values"), dict):
+        return
+    if not _all_weighed(values):
+        return
+    by_hand = any(key[:3] == ("balance", "weights", "values") for key in flags)
+    by_scheme = ("balance", "weights", "scheme") in flags
+    if by_hand and not by_scheme:
+        balance["weights"] = {**weights, "scheme": "none"}
+    elif by_scheme and not by_hand and weights.get("scheme") != "none":
+        balance["weights"] = {key: value for key, value in weights.items() if key not in ("values", "counts_from")}
+
+
+def _all_weighed(values: Mapping[str, Any]) -> bool:
+    """Whether weights by hand leave a scheme nothing to do; see `_agreement`."""
+    model, data = values.get("model"), values.get("data")
+    name = model.get("name") if isinstance(model, dict) else None
+    labels = data.get("labels") if isinstance(data, dict) else None
+    given = values["balance"]["weights"]["values"]
+    return (isinstance(name, str) and is_mask_model(name)) or (
+        isinstance(labels, list) and bool(labels) and set(map(str, labels)) <= set(map(str, given))
+    )
 
 
 def _stem(table: str | Path) -> str:
