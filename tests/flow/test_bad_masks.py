@@ -86,7 +86,7 @@ FAULTS: dict[str, tuple[Change, dict[str, dict[str, Any]], str]] = {
         only(3, lambda i, m: (i, m * 255)), {"data": {"mask_values": {"a": 0, "b": 1}}}, r"3\.npy: .* value 255"),
     "another shape": (only(3, lambda i, m: (i, m[:30])), {}, r"3\.npy has the shape \(30, 32\)"),
     "no pixel": (only(3, lambda i, m: (i[:0], m[:0])), {}, r"3\.npy has no pixel"),
-    "more channels": (only(3, lambda i, m: (np.dstack([i] * 3), m)), {}, "3 channels"),
+    "more channels": (only(3, lambda i, m: (np.dstack([i] * 3), m)), {}, r"axes \(channels: 3\), most"),
     "more axes": (only(3, lambda i, m: (np.stack([i] * 8), np.stack([m] * 8))), {}, "3 axes"),
     "a mask of colours": (only(3, lambda i, m: (i, np.dstack([m, m * 0, m * 0]) * 255)), {}, "mask of colours"),
     "empty masks": (lambda n, i, m: (i, m * 0), {}, "Every mask is empty"),

@@ -105,7 +105,7 @@ def test_two_runs_of_masks_are_compared_by_their_images(trained: Path, command: 
     assert command("compare", longer, plain, "--metric", "auc").code == 2
     refused = command("compare", longer, plain, "--rule-a", "x.json")
     assert "Leave it out" in refused.error
-    assert "no run of masks" in command("compare", longer, trained).error
+    assert "is not a run folder" in command("compare", longer, trained).error
 
 
 def test_the_log_tells_the_figures_of_a_run_with_classes_that_overlap(
