@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -15,6 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from equipoise._checks import ArgumentError, DataError
+from equipoise.data._ahead import done_ahead
 from equipoise.data._cache_build import Unwatched, Watch
 from equipoise.data._mask_values import ValueCounts, plain_enough
 from equipoise.data.mask_files import MaskFiles, find_masks, stamp_of
@@ -117,18 +117,7 @@ def in_order(items: Sequence[_T] | Iterator[_T], work: Callable[[_T], Any], thre
     if threads == 1:
         yield from map(work, items)
         return
-    waiting: deque[Future[Any]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(work, item))
-                if len(waiting) >= 3 * threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+    yield from done_ahead(items, work, threads=threads, begun=3 * threads)
 
 
 def _expected_pixels(files: MaskFiles) -> int:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import abc
 import itertools
+import operator
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import final
 
 import torch
 from torch import Tensor
+
+from equipoise.data._ahead import done_ahead
 
 
 @dataclass(frozen=True)
@@ -164,15 +165,5 @@ def load_each(parts: Iterable[Rows]) -> Iterator[Batch]:
 
 
 def _loaded_ahead(parts: Iterator[Rows], threads: int) -> Iterator[Batch]:
-    waiting: deque[Future[Batch]] = deque()
-    with ThreadPoolExecutor(threads, "equipoise-loader") as pool:
-        try:
-            for part in parts:
-                waiting.append(pool.submit(part.load))
-                if len(waiting) >= _AHEAD + threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for one in waiting:
-                one.cancel()
+    load = operator.methodcaller("load")
+    return done_ahead(parts, load, threads=threads, begun=_AHEAD + threads, name="equipoise-loader")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from equipoise._checks import listed
 from equipoise._image_models import IMAGE_MODELS
+from equipoise._mask_models import is_mask_model
 from equipoise.recipe._mask_agreement import Issue, mask_issues, mask_obstacles
 
 if TYPE_CHECKING:
@@ -139,7 +140,11 @@ def _weights_issues(recipe: Recipe) -> Iterator[Issue]:
             )
     if weights.scheme == "power" and weights.power is None:
         yield "balance.weights.scheme", "power needs an exponent. Add balance.weights.power, such as 0.5"
-    if weights.values and weights.scheme != "none" and _all_given(recipe):
+    if (
+        weights.values
+        and weights.scheme != "none"
+        and all_weighed(recipe.model.name, recipe.data.labels, weights.values)
+    ):
         yield (
             "balance.weights.values",
             f"gives the weights by hand, so that scheme: {weights.scheme} would do nothing. Keep one of the two: "
@@ -169,10 +174,9 @@ def _weights_issues(recipe: Recipe) -> Iterator[Issue]:
         yield "balance.sampling.method", "target needs shares. Add balance.sampling.target: {class: share}"
 
 
-def _all_given(recipe: Recipe) -> bool:
+def all_weighed(model: str, labels: Collection[str], by_hand: Collection[str]) -> bool:
     """Whether weights by hand leave a scheme nothing to do; beside a scheme a row's class may be weighed alone."""
-    labels, given = recipe.data.labels, recipe.balance.weights.values or {}
-    return recipe.model.of_masks or (len(labels) > 0 and set(labels) <= set(given))
+    return is_mask_model(model) or (len(labels) > 0 and set(labels) <= set(by_hand))
 
 
 def _loss_issues(recipe: Recipe) -> Iterator[Issue]:

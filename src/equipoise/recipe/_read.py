@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from equipoise._checks import ArgumentError, listed, nearest
 from equipoise._files import write_text
-from equipoise._mask_models import is_mask_model
 from equipoise._yaml import KeyPath, parse_yaml, read_yaml
+from equipoise.recipe._agreement import all_weighed
 from equipoise.recipe._errors import Places, explain
 from equipoise.recipe._schema import Recipe
 from equipoise.recipe._weights_text import with_key_text
@@ -168,14 +168,12 @@ def _let_the_later_win(values: dict[str, Any], flags: Mapping[KeyPath, str]) -> 
 
 
 def _all_weighed(values: Mapping[str, Any]) -> bool:
-    """Whether weights by hand leave a scheme nothing to do; see `_agreement`."""
+    """Return what `all_weighed` says of a recipe that is not validated yet."""
     model, data = values.get("model"), values.get("data")
     name = model.get("name") if isinstance(model, dict) else None
     labels = data.get("labels") if isinstance(data, dict) else None
     given = values["balance"]["weights"]["values"]
-    return (isinstance(name, str) and is_mask_model(name)) or (
-        isinstance(labels, list) and bool(labels) and set(map(str, labels)) <= set(map(str, given))
-    )
+    return all_weighed(str(name), list(map(str, labels)) if isinstance(labels, list) else [], list(map(str, given)))
 
 
 def _stem(table: str | Path) -> str:
