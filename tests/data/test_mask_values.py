@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -75,11 +81,41 @@ def test_a_value_of_32_or_more_anywhere_in_a_block() -> None:
             assert counted([block]) == expected([block]), (calm, place)
 
 
-def test_sums_of_bits_carry_past_every_digit() -> None:
+@pytest.mark.parametrize("value", range(32))
+def test_sums_do_not_overflow_where_all_pixels_are_alike(value: int) -> None:
     kernels()
-    block = np.tile(np.array([31, 30, 31, 29, 31, 23, 31, 15], np.uint8), 1 << 17)
-    blocks = [block[shift:] for shift in range(0, 24, 3)]
+    blocks = [np.full(300_007, value, np.uint8), np.array([0, 31, value] * 5_000, np.uint8)]
     assert counted(blocks) == expected(blocks)
+
+
+def test_values_that_differ_in_their_upper_bits_alone() -> None:
+    kernels()
+    random = np.random.default_rng(5)
+    for values in ([3, 19], [0, 16, 32], [7, 135], [5, 21, 37, 69, 133, 149, 165, 229], list(range(256))):
+        block = np.concatenate([np.arange(12, dtype=np.uint8).repeat(3_000), random.choice(values, 200_003)])
+        blocks = [block.astype(np.uint8)]
+        assert counted(blocks) == expected(blocks), values
+
+
+def test_a_processor_without_shuffles_counts_the_same(tmp_path: Path) -> None:
+    """The second way, which compares, is compiled where the compiler may use no more than every processor has."""
+    code = """
+        import numpy as np
+        from equipoise.data._mask_values import ValueCounts, kernels
+        from equipoise.labels import MaskClasses
+        assert not kernels()._SHUFFLES
+        for values in (2, 3, 5, 8, 9, 16, 32, 40):
+            blocks = np.random.default_rng(values).integers(0, values, (3, 100_003), np.uint8)
+            counts = ValueCounts(MaskClasses.from_foreground())
+            for block in blocks:
+                counts.add(block)
+            assert dict(counts.total()) == dict(enumerate(np.bincount(blocks.ravel()).tolist())), values
+    """
+    generic = os.environ | {"NUMBA_CPU_NAME": "generic", "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, env=generic, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_bytes_that_cannot_be_written_or_start_off_a_word() -> None:

@@ -147,7 +147,7 @@ class ValueCounts:
         if whole:
             if tables.many is None:
                 tables.many = kernels().empty_tables()
-            kernels().add_words(rest[:whole].view(np.uint64), tables.many, False)
+            kernels().add_words(rest[:whole].view(np.uint64), tables.many)
         if whole < len(rest):
             self._keep(np.bincount(rest[whole:]), self._kind)
         tables.words += len(unsigned)
