@@ -26,7 +26,8 @@ def write(path: Path, pixels: np.ndarray) -> Path:
         "raw": {}, "big": {"bigtiff": True}, "deflate": {"compression": "deflate"},
         "strips": {"compression": "deflate", "rowsperstrip": 16, "predictor": True},
         "tiles": {"compression": "deflate", "tile": (32, 48)}, "solid": {"tile": (16, 32, 32), "compression": "zlib"},
-        "swapped": {"byteorder": ">"}, "lzw": {"compression": "lzw"},
+        "swapped": {"byteorder": ">"}, "lzw": {"compression": "lzw"}, "zstd": {"compression": "zstd"},
+        "swapped deflate": {"byteorder": ">", "compression": "deflate"},
         "ome": {"metadata": {"axes": "ZYX", "PhysicalSizeZ": 2.0, "PhysicalSizeX": 0.5}, "compression": "zlib"},
         "imagej": {"imagej": True, "metadata": {"axes": "ZYX", "spacing": 3.0}, "resolution": (2, 2)},
     }  # fmt: skip
@@ -53,8 +54,8 @@ def write(path: Path, pixels: np.ndarray) -> Path:
 
 
 FORMATS = (
-    "raw-.tif", "big-.btf", "deflate-.tif", "strips-.tif", "tiles-.tiff", "solid-.tif", "swapped-.tif", "lzw-.tif",
-    "ome-.ome.tif", "imagej-.tif", "pages-.tif", "series-.tif", "plain-.npy", "fortran-.npy", "a-.nii", "a-.nii.gz",
+    "raw-.tif", "big-.btf", "deflate-.tif", "strips-.tif", "tiles-.tiff", "solid-.tif", "swapped-.tif", "lzw-.tif", "zstd-.tif",
+    "swapped deflate-.tif", "ome-.ome.tif", "imagej-.tif", "pages-.tif", "series-.tif", "plain-.npy", "fortran-.npy", "a-.nii", "a-.nii.gz",
     "a-.zarr",
 )  # fmt: skip
 

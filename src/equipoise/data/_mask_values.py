@@ -266,10 +266,23 @@ def _add_equal(pixels: NDArray[Any], values: NDArray[Any], counts: NDArray[np.in
 
 
 def _uniform(pixels: NDArray[Any]) -> NDArray[Any]:
-    """Return pixels in one run that starts at a word and may be written, or the kernels would be compiled once more."""
-    if pixels.flags.c_contiguous and pixels.flags.writeable and pixels.__array_interface__["data"][0] % 8 == 0:
-        return pixels
-    return pixels.copy()
+    """Return pixels in one run that starts at a word and may be written, or the kernels would be compiled once more.
+
+    What a codec returns may not be written; the kernels do not, so that it is only said to be otherwise, not copied.
+    """
+    layout = pixels.__array_interface__
+    start, fixed = layout["data"]
+    if not pixels.flags.c_contiguous or start % 8:
+        return pixels.copy()
+    return np.asarray(_Writable(layout | {"data": (start, False)}, pixels)) if fixed else pixels
+
+
+@dataclass(frozen=True)
+class _Writable:
+    """What NumPy makes an array of, for as long as the pixels live."""
+
+    __array_interface__: dict[str, Any]
+    pixels: NDArray[Any]
 
 
 def plain_enough(pixels: int) -> bool:

@@ -7,7 +7,7 @@ import logging
 import math
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from equipoise.data.volumes import Piece, Region, Source, Volume, extent, short_
 
 _GEO = (33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)  # scale, tie points, transformation, keys; GDAL's own
 _JPEGS = (6, 7, 33007, 34892)
+_OF_BYTES = (5, 8, 32946, 50000, 50013)  # LZW, deflate, Zstandard: what they return are the pixels as they are
 _AGAIN = "Copy or write the file again."
 _WHITE_IS_ZERO = 0
 _INCH = 2
@@ -48,6 +49,7 @@ class TiffSource:
         if math.prod(self._lead) != len(self._pages):
             raise self._damaged(f"it describes {len(self._pages):,} of {math.prod(self._lead):,} pages")
         self._jpeg = int(keyframe.compression) in _JPEGS
+        self._codec = self._direct(keyframe) if self._plain else None
         self._grid: list[tuple[slice, slice]] = self._checked_grid(keyframe) if self._plain else []
 
     def pieces(self, size: int) -> Iterator[Piece]:
@@ -100,33 +102,68 @@ class TiffSource:
         ones = (1,) * len(self._lead)
         with self._reading(f"page {number + 1} does not decode"):
             page = self._pages[number]
-            if len(segments) == 1 and self._grid[segments[0]] == region:
+            if self._codec is None and len(segments) == 1 and self._grid[segments[0]] == region:
                 return self._right(self._segment(page, segments[0], number)).reshape(*ones, *extent(region))
             found = np.empty(extent(region), self._dtype)
             for segment in segments:
                 parts = zip(self._grid[segment], region, strict=True)
                 inside, outside = zip(*(_overlap(cell, part) for cell, part in parts), strict=True)
+                if self._decoded_into(found[outside], page, segment, number):
+                    continue
                 found[outside] = self._segment(page, segment, number)[inside]
             return self._right(found).reshape(*ones, *extent(region))
 
+    @staticmethod
+    def _direct(keyframe: Any) -> Callable[..., Any] | None:
+        """Return what decodes a strip or tile into its place, or None where more is to be done to the pixels."""
+        dtype = np.dtype(keyframe.parent.byteorder + keyframe.dtype.char)
+        whole = keyframe.bitspersample == 8 * dtype.itemsize and keyframe.fillorder == keyframe.predictor == 1
+        if not whole or not dtype.isnative or int(keyframe.compression) not in _OF_BYTES:
+            return None
+        from tifffile import TIFF
+
+        codec: Callable[..., Any] = TIFF.DECOMPRESSORS[keyframe.compression]
+        return codec
+
+    def _decoded_into(self, place: NDArray[Any], page: Any, segment: int, number: int) -> bool:
+        """Decode a whole strip or tile into its place; return whether that could be done."""
+        shape = tuple(part.stop - part.start for part in self._grid[segment])
+        if self._codec is None or page is None or place.shape != shape or not place.flags.c_contiguous:
+            return False
+        data = self._stored(page, segment, number)
+        if data is None:
+            return False
+        flat = place.reshape(-1).view(np.uint8)
+        try:
+            return len(self._codec(data, out=flat)) == len(flat)
+        except Exception:  # noqa: BLE001 - what is wrong with it is said where it is decoded by itself
+            return False
+
     def _segment(self, page: Any, segment: int, number: int) -> NDArray[Any]:
-        """Return one strip or tile, cut to what is inside the page. Reading by position needs no lock."""
+        """Return one strip or tile, cut to what is inside the page."""
         rows, columns = self._grid[segment]
         shape = (rows.stop - rows.start, columns.stop - columns.start)
         if page is None:  # a page that an OME file leaves out
             return np.zeros(shape, self._dtype)
-        keyframe, descriptor = page.keyframe, page.parent.filehandle.fileno()
+        keyframe = page.keyframe
+        data = self._stored(page, segment, number)
+        if data is None:
+            return np.full(shape, keyframe.nodata, self._dtype)
+        extra = {"jpegtables": page.jpegtables, "jpegheader": keyframe.jpegheader} if self._jpeg else {}
+        decoded = keyframe.decode(data, segment, _fullsize=False, **extra)[0]
+        return np.asarray(decoded).reshape(decoded.shape[1:3])[: shape[0], : shape[1]]
+
+    def _stored(self, page: Any, segment: int, number: int) -> bytes | None:
+        """Return the bytes of a strip or tile, None where it is left out. Reading by position needs no lock."""
+        descriptor = page.parent.filehandle.fileno()
         offset, count = page.dataoffsets[segment], page.databytecounts[segment]
         if not count and offset:
             raise self._damaged(f"a strip or tile of page {number + 1} has no bytes")
         if not count:  # left out on purpose, as GDAL does with what holds nothing
-            return np.full(shape, keyframe.nodata, self._dtype)
+            return None
         if offset + count > os.fstat(descriptor).st_size:  # looked at first: a wrong count may be any number
             raise self._damaged(f"it ends inside page {number + 1}")
-        data = os.pread(descriptor, count, offset)
-        extra = {"jpegtables": page.jpegtables, "jpegheader": keyframe.jpegheader} if self._jpeg else {}
-        decoded = keyframe.decode(data, segment, _fullsize=False, **extra)[0]
-        return np.asarray(decoded).reshape(decoded.shape[1:3])[: shape[0], : shape[1]]
+        return os.pread(descriptor, count, offset)
 
     def _page(self, number: int) -> NDArray[Any]:
         """Return a page whole, with an axis of one for each leading axis."""
