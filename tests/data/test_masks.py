@@ -54,9 +54,9 @@ def write(path: Path, pixels: np.ndarray) -> Path:
 
 
 FORMATS = (
-    "raw-.tif", "big-.btf", "deflate-.tif", "strips-.tif", "tiles-.tiff", "solid-.tif", "swapped-.tif", "lzw-.tif", "zstd-.tif",
-    "swapped deflate-.tif", "ome-.ome.tif", "imagej-.tif", "pages-.tif", "series-.tif", "plain-.npy", "fortran-.npy", "a-.nii", "a-.nii.gz",
-    "a-.zarr",
+    "raw-.tif", "big-.btf", "deflate-.tif", "strips-.tif", "tiles-.tiff", "solid-.tif", "swapped-.tif", "lzw-.tif",
+    "zstd-.tif", "swapped deflate-.tif", "ome-.ome.tif", "imagej-.tif", "pages-.tif", "series-.tif", "plain-.npy",
+    "fortran-.npy", "a-.nii", "a-.nii.gz", "a-.zarr",
 )  # fmt: skip
 
 
