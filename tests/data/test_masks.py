@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,7 @@ import pytest
 
 from equipoise._checks import ArgumentError, DataError
 from equipoise.data import open_mask, open_volume, read_image_volume, read_mask, read_masks
+from equipoise.data._volume_tiff import TiffSource
 from equipoise.labels import MaskClasses
 
 tifffile = pytest.importorskip("tifffile", reason="tifffile is not installed")
@@ -81,6 +83,18 @@ def test_blocks_tile_every_format_once_and_regions_agree(name: str, kind: str, t
     np.testing.assert_array_equal(volume.read_region((2,)), pixels[2:3])
     with pytest.raises(ArgumentError, match="not inside"):
         volume.read_region((slice(0, 6),))
+
+
+def test_a_codec_that_leaves_the_place_of_the_pixels_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So does the one that tifffile has where imagecodecs is missing: it returns bytes, whatever it is given."""
+
+    def bytes_alone(data: bytes, out: object) -> bytes:
+        return zlib.decompress(data)
+
+    monkeypatch.setattr(TiffSource, "_direct", staticmethod(lambda keyframe: bytes_alone))
+    volume = open_mask(write(tmp_path / "deflate-.tif", MASK))
+    for piece in volume.pieces(5_000):
+        assert np.array_equal(piece.read(), MASK[piece.region])
 
 
 def test_spacing_and_affine_are_kept(tmp_path: Path) -> None:

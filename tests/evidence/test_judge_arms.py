@@ -147,6 +147,19 @@ def test_a_gain_of_the_threshold_alone_is_matched_by_the_free_fix(arms):
     assert "the free fix gains too" in over.sentence
 
 
+def test_of_a_gain_that_the_free_fix_has_in_part_only_that_part_is_its(arms):
+    better = arm(offset=40, gain=(0.06, 0.06, 0.06, 0.06))
+    plain = arms["plain"]
+    low = {seed: fixed_rule(one, 0.9) for seed, one in plain.scores.items()}
+    one = judge_arms(
+        {"plain": ArmScores(plain.scores, low, plain.fixed), "better": better}, metric="macro_f1", replicates=200
+    ).arms[0]
+    left = one.against_free_fix.difference
+    assert one.verdict == "cannot tell"
+    assert 0 < left < one.against_plain.difference
+    assert f"all but {signed(left)} of what it gains over plain" in one.sentence
+
+
 def test_seeds_that_only_one_has_are_left_out_and_named(arms):
     short = arm(seeds=(0, 2), offset=10)
     found = judge_arms({"plain": arms["plain"], "short": short}, metric="macro_f1", replicates=100)

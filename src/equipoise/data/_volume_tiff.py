@@ -135,7 +135,9 @@ class TiffSource:
             return False
         flat = place.reshape(-1).view(np.uint8)
         try:
-            return len(self._codec(data, out=flat)) == len(flat)
+            decoded = self._codec(data, out=flat)
+            # tifffile's own codecs, which it has where imagecodecs is missing, return bytes and leave the place alone.
+            return isinstance(decoded, np.ndarray) and decoded.size == flat.size and np.shares_memory(decoded, flat)
         except Exception:  # noqa: BLE001 - what is wrong with it is said where it is decoded by itself
             return False
 

@@ -121,11 +121,12 @@ def _matched(arm: ArmVerdict, against: str) -> list[str]:
         return []
     if arm.against_free_fix.verdict == "better":
         return []
-    if raw.difference == arm.against_free_fix.difference:  # no threshold enters
+    over = arm.against_free_fix.difference
+    if raw.difference == over:  # no threshold enters
         return []
-    return [
-        f"what it gains over plain training without fitted thresholds ({signed(raw.difference)}) the free fix gains too"
-    ]
+    part = f"all but {signed(over)} of what" if 0 < over < raw.difference else "what"
+    gained = f"{part} it gains over plain training without fitted thresholds ({signed(raw.difference)})"
+    return [f"{gained} the free fix gains too"]
 
 
 def _needed(needed: Needed, positives: int, unit: str) -> str:
