@@ -6,14 +6,17 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import jaxtyping
 import pytest
-from jaxtyping import install_import_hook
+
+import typecheck
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two torch threads collapse when anything else runs beside the tests
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 # The hook must be in place before the first import of the package.
-_HOOK = install_import_hook("equipoise", "typecheck.checked")
+jaxtyping.jaxtyped = typecheck.jaxtyped
+_HOOK = jaxtyping.install_import_hook("equipoise", "typecheck.checked")
 
 _SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -10,6 +10,7 @@ from sklearn.metrics import roc_auc_score
 from equipoise._checks import ArgumentError
 from equipoise.data import find_leaks, read_features
 from equipoise.data.tabular import _leaks
+from equipoise.data.tabular._leaks import forgotten_targets
 from equipoise.labels.table import read_table
 
 
@@ -119,3 +120,13 @@ def test_real_tables(shared_data):
     labels = genbase.select(pl.col(targets).cast(pl.Float64)).to_numpy()
     found = find_leaks(read_features(genbase, targets=targets), labels, targets)
     assert ("PS00018", "y_PDOC00018", "copy") in {(leak.feature, leak.target, leak.kind) for leak in found}
+
+
+def test_one_target_names_the_others_only_where_its_name_begins_as_those_of_targets_do():
+    columns = ("age", "age_group", "Label_a", "Label_b", "labelled")
+    table = pl.DataFrame({name: ["1", "2"] for name in columns})
+    assert forgotten_targets(read_features(table, targets=["age_group"]), ["age_group"]) is None
+    assert forgotten_targets(read_features(table, targets=["age"]), ["age"]) is None
+    said = forgotten_targets(read_features(table, targets=["Label_a"]), ["Label_a"])
+    assert said is not None
+    assert said.startswith('Column "Label_b" is named like the target ("Label_…")')

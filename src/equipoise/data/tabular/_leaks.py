@@ -16,6 +16,7 @@ LEAST_AUC = 0.995  # of one feature alone; findings of real measurements stay be
 LEAST_PHI = 0.95  # correlation of a two-valued feature with a target, from which it is a copy with slips
 LEAST_CASES = 5  # positives, and negatives, below which perfect separation is luck
 _FEW_VALUES = 20  # numbers of so few values are also looked at as categories: codes need not be in order
+_OF_TARGETS = ("y", "label", "target", "outcome", "diagnosis", "dx", "disease", "finding")  # how names of targets begin
 
 _KINDS = {
     "copy": "is an exact copy of",
@@ -113,23 +114,36 @@ def forgotten_targets(features: Features, targets: Sequence[str]) -> str | None:
     >>> import polars as pl
     >>> from equipoise.data import read_features
     >>> table = pl.DataFrame({name: ["1", "2"] for name in ("age", "y_a", "y_b", "y_c")})
-    >>> forgotten_targets(read_features(table, targets=["y_a", "y_b"]), ["y_a", "y_b"])
-    'Column "y_c" is named like the targets ("y_…") but is used as a feature. Exclude it unless that is meant.'
+    >>> forgotten_targets(read_features(table, targets=["y_a", "y_b"]), ["y_a", "y_b"])[:70]
+    'Column "y_c" is named like the targets ("y_…") but is used as a featur'
+
+    One target says what targets are called only where its name begins as those of targets do.
+
+    >>> forgotten_targets(read_features(table, targets=["y_a"]), ["y_a"])[:61]
+    'Columns "y_b", "y_c" are named like the target ("y_…") but ar'
     """
-    shared = [len(set(letters)) == 1 for letters in zip(*targets, strict=False)]
-    prefix = targets[0][: [*shared, False].index(False)] if targets else ""
-    prefix = prefix[: max(prefix.rfind(mark) for mark in "_.-: ") + 1]
+    prefix = _prefix(targets)
     alike = [name for name in features.names if prefix and name.startswith(prefix)]
-    if len(targets) < 2 or not alike:
+    if not alike:
         return None
     one = len(alike) == 1
     subject, verbs = ("Column", ("is named", "is used as a feature", "it")) if one else (
         "Columns", ("are named", "are used as features", "them")
     )  # fmt: skip
     return (
-        f'{subject} {listed(alike)} {verbs[0]} like the targets ("{prefix}…") but {verbs[1]}. '
-        f"Exclude {verbs[2]} unless that is meant."
+        f'{subject} {listed(alike)} {verbs[0]} like the target{"s" * (len(targets) > 1)} ("{prefix}…") but {verbs[1]}. '
+        f"Exclude {verbs[2]} (data.exclude) unless that is meant."
     )
+
+
+def _prefix(targets: Sequence[str]) -> str:
+    """Return how the names of all targets begin, up to a mark that parts words; "" where that says nothing."""
+    if len(targets) == 1:
+        first, mark, _ = targets[0].partition("_")
+        return first + mark if mark and first.casefold() in _OF_TARGETS else ""
+    shared = [len(set(letters)) == 1 for letters in zip(*targets, strict=False)]
+    begin = targets[0][: [*shared, False].index(False)] if targets else ""
+    return begin[: max(begin.rfind(mark) for mark in "_.-: ") + 1]
 
 
 def _rank(leak: Leak) -> int:
