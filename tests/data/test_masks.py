@@ -97,6 +97,19 @@ def test_a_codec_that_leaves_the_place_of_the_pixels_alone(tmp_path: Path, monke
         assert np.array_equal(piece.read(), MASK[piece.region])
 
 
+@pytest.mark.parametrize("compression", ["lzw", "deflate", "zstd"])
+@pytest.mark.parametrize("kind", ["u1", "u2", "f4"])
+def test_tiles_that_reach_beyond_the_page(compression: str, kind: str, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for number in range(20):
+        pixels = random.integers(0, 5, random.integers(17, 90, 2)).astype(kind)
+        tifffile.imwrite(path := tmp_path / f"{number}.tif", pixels, compression=compression, tile=(16, 32))
+        volume = open_mask(path)
+        for size in (1, 3_000, 1 << 20):
+            for piece in volume.pieces(size):
+                assert np.array_equal(piece.read(), pixels[piece.region])
+
+
 def test_spacing_and_affine_are_kept(tmp_path: Path) -> None:
     assert open_volume(write(tmp_path / "ome-.ome.tif", MASK)).spacing == (2.0, 1.0, 0.5)
     assert open_volume(write(tmp_path / "imagej-.tif", MASK)).spacing == (3.0, 0.5, 0.5)

@@ -127,8 +127,11 @@ class TiffSource:
 
     def _decoded_into(self, place: NDArray[Any], page: Any, segment: int, number: int) -> bool:
         """Decode a whole strip or tile into its place; return whether that could be done."""
+        if self._codec is None or page is None or not place.flags.c_contiguous:
+            return False
         shape = tuple(part.stop - part.start for part in self._grid[segment])
-        if self._codec is None or page is None or place.shape != shape or not place.flags.c_contiguous:
+        stored = tuple(page.keyframe.chunks) if page.keyframe.is_tiled else shape  # a tile is whole beyond the page too
+        if not place.shape == shape == stored:
             return False
         data = self._stored(page, segment, number)
         if data is None:
