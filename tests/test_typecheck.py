@@ -40,12 +40,12 @@ def test_shapes_go_together() -> None:
 
 
 def test_types_are_checked_and_names_that_are_missing_are_not() -> None:
-    with pytest.raises(Exception, match="number"):
+    with pytest.raises(TypeError, match="number"):
         plain("1", ["a"], 1)  # type: ignore[arg-type]
-    with pytest.raises(Exception, match="return"):
+    with pytest.raises(TypeError, match="return"):
         plain(1, ["a"], 1)
 
 
 def test_the_package_is_under_the_hook() -> None:
-    with pytest.raises(Exception, match="foreground"):
+    with pytest.raises(TypeError, match="foreground"):
         MaskClasses.from_foreground(3)  # type: ignore[arg-type]

@@ -113,8 +113,6 @@ def test_two_exclusive_classes_are_parted_by_one_threshold():
     wanted = count_masks(labels, (p >= limit).astype(np.uint8), classes=2)
     assert counts.predicted[0].tolist() == wanted.predicted.tolist()
     assert counts.overlap[0].tolist() == wanted.overlap.tolist()
-    with pytest.raises(ArgumentError, match="argmax"):
-        score(True).counts([0.1, 0.2, 0.3])
     with pytest.raises(ArgumentError, match="no argmax"):
         score(False).counts("argmax")
 
@@ -182,7 +180,56 @@ def test_a_rule_is_fitted_on_validation_and_never_judged_on_it():
             evaluate_masks(seen, rule)
     with pytest.raises(ArgumentError, match="validation role"):
         fit_mask_rule(test)
-    assert fit_mask_rule(score(True)).decision == "argmax"
+
+
+def painted(said: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """The mask of exclusive classes, said pixel by pixel."""
+    mask = np.zeros(said.shape[1:], np.uint8)
+    for at in np.ndindex(*mask.shape):
+        p = said[(slice(None), *at)]
+        best = 1 + int(np.argmax(p[1:]))
+        if np.float32(1) - p[0] >= limits[best]:
+            mask[at] = best
+    return mask
+
+
+def test_three_exclusive_classes_have_a_threshold_each_and_counts_are_those_of_the_pixels():
+    scores, images = score(True), drawn(True)
+    grid = scores.thresholds
+    for given in (grid[[0, 80, 100]], grid[[0, 110, 40]], [0.3, 0.0, np.inf], [0.3, 0.999, 0.5]):
+        limits = np.where(np.asarray(given) > grid[-1], np.inf, grid[np.searchsorted(grid, given, side="right") - 1])
+        limits = np.where(np.asarray(given) < grid[0], 0.0, limits)
+        rule, counts = fixed_mask_rule(scores, limits.tolist()), scores.counts(given)
+        for row, (labels, said) in enumerate(images):
+            mask = painted(said, limits)
+            assert np.array_equal(rule.apply(said), mask)
+            wanted = count_masks(labels, mask, classes=3, ignore_index=255)
+            assert counts.overlap[row].tolist() == wanted.overlap.tolist()
+            assert counts.predicted[row].tolist() == wanted.predicted.tolist()
+            assert counts.actual[row].tolist() == wanted.actual.tolist()
+
+
+def test_thresholds_of_exclusive_classes_are_the_best_of_the_grid_and_find_what_the_likeliest_class_never_is():
+    scores, images = score(True, images=30), drawn(True, images=30)
+    faint = MaskScorer(NAMES, exclusive=True, role="validation")
+    for number, (labels, said) in enumerate(
+        images
+    ):  # as plain training of rare classes
+        faded = said * np.array([1.0, 0.002, 0.002], np.float32)[:, None, None]
+        faint.add(f"i{number}", labels, faded / faded.sum(0), group=f"p{number // 2}")
+    for one in (scores, faint.scores()):
+        rule = fit_mask_rule(one, replicates=30)
+        for class_ in (1, 2):
+            tried = [
+                one.counts([0.0, *[threshold] * 2]).total().dice()[class_] for threshold in one.thresholds.tolist()
+            ]
+            assert rule.values[class_] == pytest.approx(max(tried))
+            assert one.counts(rule.decision).total().dice()[class_] == pytest.approx(max(tried))
+            assert rule.low[class_] <= rule.thresholds[class_] <= rule.high[class_]
+        assert MaskRule.from_dict(json.loads(json.dumps(rule.to_dict()))).to_dict() == rule.to_dict()
+        assert "A pixel is vessel from" in rule.describe()
+    silent = one.counts("argmax").total().dice()
+    assert silent[1] < 0.2 < one.counts(rule.decision).total().dice()[1]
 
 
 def test_a_class_without_a_case_is_said_and_not_fitted():

@@ -56,10 +56,6 @@ class MaskCells(CellKind):
         """
         scores = read_mask_scores(run.scores_file("validation"))
         name = "image_dice" if metric.endswith("image_dice") else "dice"
-        if scores.exclusive and len(scores.classes) > 2:
-            counts = scores.counts("argmax")
-            each = np.nanmean(counts.dice(), axis=0) if name == "image_dice" else counts.total().dice()
-            return float(np.nanmean(each[watched_classes(scores)]))
         best = [objective_grid(scores, int(place), name) for place in watched_classes(scores)]
         known = [float(np.nanmax(one)) for one in best if not np.isnan(one).all()]
         return float(np.mean(known)) if known else float("nan")

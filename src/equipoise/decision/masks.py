@@ -15,7 +15,7 @@ from equipoise._checks import ArgumentError, DataError, check_number, check_one_
 from equipoise.decision.resampling import Groups
 from equipoise.metrics.components import Components, remove_small
 from equipoise.metrics.mask_figures import MASK_OBJECTIVES, objective_grid
-from equipoise.metrics.mask_scores import ARGMAX, ImageCounts, MaskScores
+from equipoise.metrics.mask_scores import ARGMAX, ImageCounts, MaskScores, best_foreground
 from equipoise.metrics.outcomes import divide
 from equipoise.scores.ids import hash_ids
 
@@ -34,8 +34,9 @@ class MaskRule:
     Attributes:
         classes: names.
         exclusive: whether each pixel has one class.
-        thresholds: (classes,) probabilities from which a pixel is of the class; None: argmax. Of two exclusive classes
-            that of the second counts, and the first is the rest.
+        thresholds: (classes,) probabilities from which a pixel is of the class; None: argmax. Of exclusive classes the
+            first is the rest: a pixel is of the likeliest of the others where the probability that it is of any of
+            them reaches the threshold of that class.
         low: (classes,) lower end of the interval of each threshold; NaN without.
         high: upper end.
         values: (classes,) the objective on the images that it was fitted on (optimistic by construction); NaN without.
@@ -112,7 +113,8 @@ class MaskRule:
             if self.thresholds is None:
                 mask = probabilities.argmax(axis=0).astype(np.uint8)
             else:
-                mask = (probabilities[1] >= self.thresholds[1]).astype(np.uint8)
+                best, any_ = best_foreground(probabilities)
+                mask = np.where(any_ >= np.asarray(self.thresholds)[best], best, 0).astype(np.uint8)
         else:
             assert self.thresholds is not None
             wide = np.asarray(self.thresholds).reshape(-1, *(1,) * (probabilities.ndim - 1))
@@ -194,10 +196,9 @@ def fit_mask_rule(
 ) -> MaskRule:
     """Return the rule that is best on validation images.
 
-    Overlapping classes get a threshold each, two exclusive classes that of the second; three or more are decided by
-    argmax. Of thresholds of equal worth the middle one is taken. Intervals of thresholds are quantiles over bootstrap
-    samples of groups (patients), or of images where there are none: how much the threshold hangs on who was in the
-    validation role.
+    Each class gets a threshold, of exclusive ones all but the first, which is the rest (see `MaskRule`). Of thresholds
+    of equal worth the middle one is taken. Intervals of thresholds are quantiles over bootstrap samples of groups
+    (patients), or of images where there are none: how much the threshold hangs on who was in the validation role.
 
     Args:
         scores: of the validation role.
@@ -214,17 +215,14 @@ def fit_mask_rule(
     _check_role(scores, "fit_mask_rule")
     count = len(scores.classes)
     keys = np.sort(hash_ids(scores.ids))[:_SKETCH]
-    blank = (math.nan,) * count
     common: dict[str, Any] = {
         "classes": scores.classes, "exclusive": scores.exclusive, "maximize": maximize, "images": len(scores),
         "keys": keys, "least_sizes": (0,) * count,
     }  # fmt: skip
-    if scores.exclusive and count > 2:
-        return MaskRule(thresholds=None, low=blank, high=blank, values=blank, **common)
     weights = _replicate_weights(scores, replicates, seed)
     found = [_fit_class(scores, class_, maximize, weights, level) for class_ in range(count)]
     if scores.exclusive:
-        found[0] = (1.0 - found[1][0], math.nan, math.nan, found[0][3], False)
+        found[0] = (1.0 - min(one[0] for one in found[1:]), math.nan, math.nan, found[0][3], False)
     notes = tuple(
         f"No validation image holds {scores.classes[class_]}: its threshold of {_UNFITTED} is not fitted."
         for class_, one in enumerate(found) if one[4]
@@ -241,13 +239,11 @@ def fixed_mask_rule(scores: MaskScores, thresholds: Sequence[float] | float | No
         thresholds: one for each class, or one for all; None: argmax of exclusive classes.
 
     Raises:
-        ArgumentError: None for overlapping classes, or thresholds for three exclusive classes or more.
+        ArgumentError: None for overlapping classes.
     """
     count = len(scores.classes)
     if thresholds is None and not scores.exclusive:
         raise ArgumentError("Overlapping classes have no argmax. Give a threshold for each class.")
-    if thresholds is not None and scores.exclusive and count > 2:
-        raise ArgumentError("Three exclusive classes or more are decided by argmax. Leave `thresholds` out.")
     given = None if thresholds is None else tuple(float(one) for one in np.broadcast_to(thresholds, count))
     blank = (math.nan,) * count
     return MaskRule(scores.classes, scores.exclusive, given, blank, blank, blank, (0,) * count)

@@ -20,7 +20,7 @@ from equipoise.metrics.segmentation import MaskCounts
 from equipoise.scores import ROLES, write_frame
 from equipoise.scores.ids import digest, hash_ids
 
-_FORMAT, _VERSION = "equipoise mask scores", 1
+_FORMAT, _VERSION = "equipoise mask scores", 2
 ARGMAX = "argmax"  # the decision of exclusive classes: the class of the highest probability
 
 
@@ -96,6 +96,9 @@ class MaskScores:
         sums: (images, classes, grid + 1) sums of the probabilities of both.
         chosen: (images, classes, 2) of exclusive classes: pixels whose highest probability is that of the class, and
             how many of them are of it. Zeros of overlapping classes.
+        painted: (images, classes, 3, grid + 1) of three exclusive classes or more, by cell of the probability that a
+            pixel is not of the first class, the background: pixels of which the class is the likeliest of the others,
+            how many of them are of it, and how many of the background. No grid (a last axis of 0) of all others.
         groups: (images,) the patient of each, or None where images are independent.
     """
 
@@ -108,6 +111,7 @@ class MaskScores:
     positives: NDArray[np.int64]
     sums: NDArray[np.float64]
     chosen: NDArray[np.int64]
+    painted: NDArray[np.int64]
     groups: NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
@@ -123,7 +127,10 @@ class MaskScores:
             )
         shape = (len(ids), len(self.classes), len(self.thresholds) + 1)
         wrong = [name for name in ("negatives", "positives", "sums") if getattr(self, name).shape != shape]
-        if wrong or self.chosen.shape != (*shape[:2], 2) or (self.groups is not None and len(self.groups) != len(ids)):
+        grid = shape[2] if _parted(self.exclusive, self.classes) else 0
+        if self.chosen.shape != (*shape[:2], 2) or self.painted.shape != (*shape[:2], 3, grid):
+            wrong.append("chosen and painted")
+        if wrong or (self.groups is not None and len(self.groups) != len(ids)):
             raise ArgumentError(
                 f"MaskScores of {shape[0]} images and {shape[1]} classes do not fit themselves ({listed(wrong)}). "
                 "Make them with a MaskScorer."
@@ -154,7 +161,8 @@ class MaskScores:
         return self._rows(lambda name: getattr(self, name)[rows])
 
     def _rows(self, take: Any) -> MaskScores:
-        names = ("ids", "negatives", "positives", "sums", "chosen", *(() if self.groups is None else ("groups",)))
+        arrays = ("ids", "negatives", "positives", "sums", "chosen", "painted")
+        names = (*arrays, *(() if self.groups is None else ("groups",)))
         return dataclasses.replace(self, **{name: take(name) for name in names})
 
     @property
@@ -163,17 +171,26 @@ class MaskScores:
         return digest(hash_ids(self.ids))
 
     @cached_property
-    def _reached(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """(images, classes, grid) true and false positives at each threshold."""
-        return tuple(np.cumsum(one[..., ::-1], axis=-1)[..., ::-1][..., 1:] for one in (self.positives, self.negatives))  # type: ignore[return-value]
+    def _above(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """(images, classes, grid + 2) pixels predicted from each cell on: of the class, all, and of the background."""
+        hits, alarms = _from_above(self.positives), _from_above(self.negatives)
+        if not self.painted.size:
+            return hits, hits + alarms, alarms  # the background is used of two exclusive classes, where it is the rest
+        said, right, ground = (_from_above(self.painted[:, :, place]) for place in range(3))
+        said[:, 0], right[:, 0] = hits[:, 0] + alarms[:, 0], hits[:, 0]
+        return right, said, ground
 
     def true_positives(self) -> NDArray[np.int64]:
-        """Return (images, classes, grid) pixels of the class whose probability is at least the threshold."""
-        return self._reached[0]
+        """Return (images, classes, grid) pixels of the class that are predicted as it from each threshold on.
+
+        A class is predicted where its probability is at least the threshold; of three exclusive classes or more where
+        the probability of all but the first is, and the class is the likeliest of them.
+        """
+        return self._above[0][..., 1:-1]
 
     def false_positives(self) -> NDArray[np.int64]:
-        """Return (images, classes, grid) pixels not of the class whose probability is at least the threshold."""
-        return self._reached[1]
+        """Return (images, classes, grid) pixels not of the class that are predicted as it from each threshold on."""
+        return (self._above[1] - self._above[0])[..., 1:-1]
 
     def actual(self) -> NDArray[np.int64]:
         """Return (images, classes) pixels of each class."""
@@ -189,11 +206,11 @@ class MaskScores:
         Args:
             decision: ``"argmax"`` of exclusive classes, or a threshold for each class, taken to the grid's next below.
                 Thresholds above the grid's last predict nothing; 0 and what is below the first predict everything. Of
-                two exclusive classes the second's is used, and the first is the rest.
+                exclusive classes the first is the rest: a pixel is of the likeliest of the others where the probability
+                that it is of any of them reaches the threshold of that class. The first threshold is not used.
 
         Raises:
-            ArgumentError: argmax of overlapping classes, thresholds of three exclusive classes or more, or not one
-                threshold a class.
+            ArgumentError: argmax of overlapping classes, or not one threshold a class.
         """
         actual, known = self.actual(), self.known()
         if isinstance(decision, str):
@@ -202,22 +219,11 @@ class MaskScores:
                 raise ArgumentError("Overlapping classes have no argmax. Give a threshold for each class.")
             return ImageCounts(self.chosen[..., 1], actual, self.chosen[..., 0], known)
         places = self.places_of(decision)
-        if self.exclusive and len(self.classes) > 2:
-            raise ArgumentError(
-                "Three exclusive classes or more are decided by argmax; thresholds could all be missed."
-            )
-        hits, alarms = (
-            np.take_along_axis(
-                np.concatenate([one.sum(-1, keepdims=True), reached, np.zeros_like(one[..., :1])], axis=-1),
-                np.broadcast_to((places + 1)[None, :, None], (*one.shape[:2], 1)), axis=-1,
-            )[..., 0]
-            for one, reached in ((self.positives, self._reached[0]), (self.negatives, self._reached[1]))
-        )  # fmt: skip
-        predicted = hits + alarms
+        at = np.broadcast_to((places + 1)[None, :, None], (len(self), len(places), 1))
+        hits, predicted, ground = (np.take_along_axis(one, at, axis=-1)[..., 0] for one in self._above)
         if self.exclusive:
-            rest = known[:, 1] - predicted[:, 1]
-            predicted = np.stack([rest, predicted[:, 1]], axis=1)
-            hits = np.stack([rest - (actual[:, 1] - hits[:, 1]), hits[:, 1]], axis=1)
+            predicted[:, 0] = known[:, 0] - predicted[:, 1:].sum(axis=1)
+            hits[:, 0] = actual[:, 0] - ground[:, 1:].sum(axis=1)
         return ImageCounts(hits, actual, predicted, known)
 
     def places_of(self, thresholds: Sequence[float] | NDArray[np.floating[Any]]) -> NDArray[np.int64]:
@@ -288,19 +294,22 @@ class MaskScorer:
         truth = np.where((truth < 0) | (truth == IGNORED), IGNORED, truth).astype(np.uint8)
         parts = [self._counted(name, truth, said, class_) for class_ in range(len(self.classes))]
         counts, sums = np.stack([one[0] for one in parts], axis=1), np.stack([one[1] for one in parts])
-        made = (counts[0], counts[1], sums, self._choices(truth, said))
+        made = (counts[0], counts[1], sums, self._choices(truth, said), self._painted(name, truth, said))
         before = self._found.get(name)
         self._found[name] = made if before is None else tuple(a + b for a, b in zip(before, made, strict=True))
         self._groups[name] = group
 
     def _counted(self, name: str, truth: NDArray[np.uint8], said: NDArray[np.float32], class_: int) -> Any:
-        flat = truth.ravel() if self.exclusive else truth[class_].ravel()
+        flat = truth if self.exclusive else truth[class_]
+        return self._cells(name, flat, said[class_], class_ if self.exclusive else 1, self.classes[class_])
+
+    def _cells(
+        self, name: str, truth: NDArray[np.uint8], said: NDArray[np.float32], value: int, class_: str
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         try:
-            return count_cells(flat, said[class_].ravel(), class_ if self.exclusive else 1, self.thresholds)
+            return count_cells(truth.ravel(), said.ravel(), value, self.thresholds)
         except ValueError as error:
-            raise DataError(
-                f'Image "{name}", class "{self.classes[class_]}": {error}. Find out why the model gave none.'
-            ) from error
+            raise DataError(f'Image "{name}", class "{class_}": {error}. Find out why the model gave none.') from error
 
     def _choices(self, truth: NDArray[np.uint8], said: NDArray[np.float32]) -> NDArray[np.int64]:
         found = np.zeros((len(self.classes), 2), np.int64)
@@ -308,6 +317,18 @@ class MaskScorer:
             best, known = said.argmax(axis=0), truth != IGNORED
             found[:, 0] = np.bincount(best[known], minlength=len(self.classes))
             found[:, 1] = np.bincount(best[known & (best == truth)], minlength=len(self.classes))
+        return found
+
+    def _painted(self, name: str, truth: NDArray[np.uint8], said: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return (classes, 3, cells) pixels by the likeliest class but the first, and by how likely any of them is."""
+        if not _parted(self.exclusive, self.classes):
+            return np.zeros((len(self.classes), 3, 0), np.int64)
+        found = np.zeros((len(self.classes), 3, len(self.thresholds) + 1), np.int64)
+        best, any_ = best_foreground(said)
+        for place, class_ in enumerate(self.classes[1:], start=1):
+            mine = np.where(best == place, truth, np.uint8(IGNORED))
+            others, right = self._cells(name, mine, any_, place, class_)[0]
+            found[place] = others + right, right, self._cells(name, mine, any_, 0, class_)[0][1]
         return found
 
     def scores(self) -> MaskScores:
@@ -321,19 +342,43 @@ class MaskScorer:
         groups = list(self._groups.values())
         if any(one is None for one in groups) and any(one is not None for one in groups):
             raise DataError("Some images have a group and some have none. Give all a group, or none.")
-        negatives, positives, sums, chosen = (np.stack(one) for one in zip(*self._found.values(), strict=True))
+        arrays = [np.stack(one) for one in zip(*self._found.values(), strict=True)]
+        negatives, positives, sums, chosen, painted = arrays
         named = None if groups[0] is None else np.array(groups, dtype=object)
         ids = np.array(list(self._found), dtype=object)
         return MaskScores(
-            ids, self.classes, self.role, self.exclusive, self.thresholds, negatives, positives, sums, chosen, named
-        )
+            ids, self.classes, self.role, self.exclusive, self.thresholds, negatives, positives, sums, chosen, painted,
+            named,
+        )  # fmt: skip
+
+
+def best_foreground(probabilities: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """Return the likeliest class of each pixel but the first, the background, and how likely it is that it is any.
+
+    Args:
+        probabilities: (classes, ...) of exclusive classes.
+    """
+    if len(probabilities) == 2:
+        return np.ones(probabilities.shape[1:], np.intp), probabilities[1]
+    return probabilities[1:].argmax(axis=0) + 1, np.maximum(1 - probabilities[0], 0)
+
+
+def _parted(exclusive: bool, classes: Sequence[str]) -> bool:
+    """Return whether a threshold does not say which class a pixel is of: then `painted` is counted."""
+    return exclusive and len(classes) > 2
+
+
+def _from_above(cells: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return (..., cells + 1) the sums of each cell and those above it, and nothing above the last."""
+    ended = np.concatenate([cells, np.zeros_like(cells[..., :1])], axis=-1)
+    return np.asarray(np.cumsum(ended[..., ::-1], axis=-1)[..., ::-1])
 
 
 def write_mask_scores(scores: MaskScores, path: str | Path) -> None:
     """Write scores of masks as Parquet, one row an image and class, all of it or nothing.
 
     Columns: id, group, role, exclusive, class, thresholds (list), negatives, positives, sums (lists, one entry more),
-    chosen (list of two).
+    chosen (list of two), painted (list of three lists in one, empty where there are not three exclusive classes).
 
     Raises:
         ArgumentError: the name does not end in .parquet.
@@ -360,6 +405,7 @@ def write_mask_scores(scores: MaskScores, path: str | Path) -> None:
             "positives": pl.Series(scores.positives.reshape(rows, -1).tolist(), dtype=pl.List(pl.Int64)),
             "sums": pl.Series(scores.sums.reshape(rows, -1).tolist(), dtype=pl.List(pl.Float64)),
             "chosen": pl.Series(scores.chosen.reshape(rows, 2).tolist(), dtype=pl.List(pl.Int64)),
+            "painted": pl.Series(scores.painted.reshape(rows, -1).tolist(), dtype=pl.List(pl.Int64)),
         }
     )
     write_frame(frame, path)
@@ -384,12 +430,14 @@ def read_mask_scores(path: str | Path) -> MaskScores:
         arrays = [
             np.array(frame[name].to_list()).reshape(shape) for name in ("negatives", "positives", "sums", "chosen")
         ]
+        painted = np.array(frame["painted"].to_list(), np.int64)
+        painted = painted.reshape(*shape[:2], 3, painted.shape[1] // 3)
         first = frame.gather_every(len(classes))
         groups = None if first["group"].null_count() == len(first) else np.array(first["group"].to_list(), dtype=object)
         return MaskScores(
             np.array(first["id"].to_list(), dtype=object), classes, frame["role"][0], bool(frame["exclusive"][0]),
             np.array(frame["thresholds"][0].to_list(), np.float32), arrays[0].astype(np.int64),
-            arrays[1].astype(np.int64), arrays[2].astype(np.float64), arrays[3].astype(np.int64), groups,
+            arrays[1].astype(np.int64), arrays[2].astype(np.float64), arrays[3].astype(np.int64), painted, groups,
         )  # fmt: skip
     except (PolarsError, OSError, KeyError, IndexError, ValueError, TypeError) as error:
         if isinstance(error, DataError):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # Key of metrics.json -> what the answer is called.
 ANSWERS = {
     "rule": "fitted rule",
-    "half": "at 0.5",
+    "half": "unfitted rule",  # 0.5, or the class of the highest probability
     "empty": "empty masks",
     "full": "full masks",
 }

@@ -38,12 +38,7 @@ class Validated:
     tally: MaskTally
 
     def best_dice(self, classes: Sequence[int]) -> Floats:
-        """Return the pooled Dice of some classes, each at its best threshold on these images; NaN without the class.
-
-        Three exclusive classes and more are not cut, and have that of the highest probability.
-        """
-        if self.scores.exclusive and len(self.scores.classes) > 2:
-            return self.tally.dice()[list(classes)]
+        """Return the pooled Dice of some classes, each at its best threshold on these images; NaN without the class."""
         found = [objective_grid(self.scores, place, "dice") for place in classes]
         return np.array([np.nan if np.isnan(one).all() else float(np.nanmax(one)) for one in found])
 

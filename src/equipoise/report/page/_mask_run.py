@@ -96,7 +96,9 @@ def _result(view: MaskView) -> Section | None:
 
 
 def _answer(view: MaskView, key: str) -> str:
-    return "highest probability" if key == "half" and view.exclusive else ANSWERS.get(key, key)
+    if key == "half":
+        return "highest probability" if view.exclusive else "at 0.5"
+    return ANSWERS.get(key, key)
 
 
 def _tone(images: int) -> str:
