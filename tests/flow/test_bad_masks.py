@@ -196,6 +196,28 @@ def test_three_classes_are_trained_and_judged_beside_trivial_answers(three: Run)
     assert (empty.value("dice", "disc"), empty.value("predicted_share", "ground")) == (0.0, 1.0)
 
 
+def test_masks_of_three_classes_are_painted_by_the_thresholds_that_they_were_judged_by(
+    three: Run, tmp_path: Path
+) -> None:
+    from equipoise.decision.masks import MaskRule
+    from equipoise.metrics import count_masks
+    from equipoise.report.mask_view import MaskView
+
+    view = MaskView.read(three)
+    rule, table = MaskRule.from_dict(three.read_record("decision")), view.metrics["rule"]
+    assert rule.thresholds is not None
+    assert rule.low[1] <= rule.thresholds[1] <= rule.high[1]
+    data = three.path.parent / "data"
+    predict_masks(three, data / "i", out=tmp_path / "masks")
+    overlap, said, true = np.zeros(3), np.zeros(3), np.zeros(3)
+    for name in view.scores["test"].ids:
+        mask, truth = np.load(tmp_path / "masks" / f"{name}.npy"), np.load(data / "m" / f"{name}.npy")
+        found = count_masks(truth, mask, classes=3)
+        overlap, said, true = overlap + found.overlap, said + found.predicted, true + found.actual
+    assert 2 * overlap[1] / (said + true)[1] == pytest.approx(table.value("dice", "disc"), abs=1e-12)
+    assert said[1] / said.sum() == pytest.approx(table.value("predicted_share", "disc"), abs=1e-12)
+
+
 class Listening(Silent):
     def __init__(self) -> None:
         self.said: list[str] = []
