@@ -212,9 +212,7 @@ def test_three_exclusive_classes_have_a_threshold_each_and_counts_are_those_of_t
 def test_thresholds_of_exclusive_classes_are_the_best_of_the_grid_and_find_what_the_likeliest_class_never_is():
     scores, images = score(True, images=30), drawn(True, images=30)
     faint = MaskScorer(NAMES, exclusive=True, role="validation")
-    for number, (labels, said) in enumerate(
-        images
-    ):  # as plain training of rare classes
+    for number, (labels, said) in enumerate(images):  # as plain training of rare classes
         faded = said * np.array([1.0, 0.002, 0.002], np.float32)[:, None, None]
         faint.add(f"i{number}", labels, faded / faded.sum(0), group=f"p{number // 2}")
     for one in (scores, faint.scores()):
