@@ -110,6 +110,20 @@ def test_tiles_that_reach_beyond_the_page(compression: str, kind: str, tmp_path:
                 assert np.array_equal(piece.read(), pixels[piece.region])
 
 
+def test_pages_that_are_stored_each_in_its_way(tmp_path: Path) -> None:
+    ways = (
+        {"compression": "deflate"}, {"compression": "deflate", "predictor": True}, {"compression": "lzw"}, {},
+        {"compression": "zstd", "predictor": True},
+    )  # fmt: skip
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        for page, way in zip(MASK, ways, strict=True):
+            writer.write(page, rowsperstrip=90, metadata=None, contiguous=False, **way)
+    volume = open_mask(tmp_path / "a.tif")
+    assert volume.shape == MASK.shape
+    for piece in volume.pieces(20_000):
+        assert np.array_equal(piece.read(), MASK[piece.region])
+
+
 def test_spacing_and_affine_are_kept(tmp_path: Path) -> None:
     assert open_volume(write(tmp_path / "ome-.ome.tif", MASK)).spacing == (2.0, 1.0, 0.5)
     assert open_volume(write(tmp_path / "imagej-.tif", MASK)).spacing == (3.0, 0.5, 0.5)

@@ -48,8 +48,6 @@ class TiffSource:
         self._lead = self._shape[: len(self._shape) - len(self._page_shape)]
         if math.prod(self._lead) != len(self._pages):
             raise self._damaged(f"it describes {len(self._pages):,} of {math.prod(self._lead):,} pages")
-        self._jpeg = int(keyframe.compression) in _JPEGS
-        self._codec = self._direct(keyframe) if self._plain else None
         self._grid: list[tuple[slice, slice]] = self._checked_grid(keyframe) if self._plain else []
 
     def pieces(self, size: int) -> Iterator[Piece]:
@@ -102,13 +100,14 @@ class TiffSource:
         ones = (1,) * len(self._lead)
         with self._reading(f"page {number + 1} does not decode"):
             page = self._pages[number]
-            if self._codec is None and len(segments) == 1 and self._grid[segments[0]] == region:
+            codec = None if page is None else self._direct(page.keyframe)
+            if codec is None and len(segments) == 1 and self._grid[segments[0]] == region:
                 return self._right(self._segment(page, segments[0], number)).reshape(*ones, *extent(region))
             found = np.empty(extent(region), self._dtype)
             for segment in segments:
                 parts = zip(self._grid[segment], region, strict=True)
                 inside, outside = zip(*(_overlap(cell, part) for cell, part in parts), strict=True)
-                if self._decoded_into(found[outside], page, segment, number):
+                if codec is not None and self._decoded_into(found[outside], codec, page, segment, number):
                     continue
                 found[outside] = self._segment(page, segment, number)[inside]
             return self._right(found).reshape(*ones, *extent(region))
@@ -125,9 +124,11 @@ class TiffSource:
         codec: Callable[..., Any] = TIFF.DECOMPRESSORS[keyframe.compression]
         return codec
 
-    def _decoded_into(self, place: NDArray[Any], page: Any, segment: int, number: int) -> bool:
+    def _decoded_into(
+        self, place: NDArray[Any], codec: Callable[..., Any], page: Any, segment: int, number: int
+    ) -> bool:
         """Decode a whole strip or tile into its place; return whether that could be done."""
-        if self._codec is None or page is None or not place.flags.c_contiguous:
+        if not place.flags.c_contiguous:
             return False
         shape = tuple(part.stop - part.start for part in self._grid[segment])
         stored = tuple(page.keyframe.chunks) if page.keyframe.is_tiled else shape  # a tile is whole beyond the page too
@@ -138,7 +139,7 @@ class TiffSource:
             return False
         flat = place.reshape(-1).view(np.uint8)
         try:
-            decoded = self._codec(data, out=flat)
+            decoded = codec(data, out=flat)
             # tifffile's own codecs, which it has where imagecodecs is missing, return bytes and leave the place alone.
             return isinstance(decoded, np.ndarray) and decoded.size == flat.size and np.shares_memory(decoded, flat)
         except Exception:  # noqa: BLE001 - what is wrong with it is said where it is decoded by itself
@@ -154,7 +155,8 @@ class TiffSource:
         data = self._stored(page, segment, number)
         if data is None:
             return np.full(shape, keyframe.nodata, self._dtype)
-        extra = {"jpegtables": page.jpegtables, "jpegheader": keyframe.jpegheader} if self._jpeg else {}
+        jpeg = int(keyframe.compression) in _JPEGS
+        extra = {"jpegtables": page.jpegtables, "jpegheader": keyframe.jpegheader} if jpeg else {}
         decoded = keyframe.decode(data, segment, _fullsize=False, **extra)[0]
         return np.asarray(decoded).reshape(decoded.shape[1:3])[: shape[0], : shape[1]]
 
