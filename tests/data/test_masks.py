@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
 from pathlib import Path
 
@@ -122,6 +123,20 @@ def test_pages_that_are_stored_each_in_its_way(tmp_path: Path) -> None:
     assert volume.shape == MASK.shape
     for piece in volume.pieces(20_000):
         assert np.array_equal(piece.read(), MASK[piece.region])
+
+
+def test_a_width_of_tiles_that_is_two_numbers_is_named(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(path := tmp_path / "a.tif") as writer:
+        for page in MASK:
+            writer.write(page, metadata=None, contiguous=False, tile=(32, 32))
+    with tifffile.TiffFile(path) as file:
+        places = [page.tags[322].offset for page in file.pages]
+    damaged = bytearray(path.read_bytes())
+    for place in places:
+        damaged[place + 4 : place + 8] = struct.pack("<I", 2)
+    path.write_bytes(damaged)
+    with pytest.raises(DataError, match=r"a\.tif is (no TIFF that can be read|a damaged TIFF)"):
+        open_mask(path)
 
 
 def test_spacing_and_affine_are_kept(tmp_path: Path) -> None:

@@ -210,34 +210,48 @@ def open_tiff(path: Path) -> Volume:
             f"{path} needs tifffile, which could not be loaded: {error}. "
             "Install it with: pip install 'equipoise[images]'."
         ) from error
-    with _Warnings() as said:
-        try:
-            file = tifffile.TiffFile(path)
-            count = len(file.pages)
-            listed = [one for one in file.series if not one.keyframe.is_reduced] or file.series
-            series = listed[0]
-            shape, dtype = tuple(map(int, series.shape)), np.dtype(series.dtype).newbyteorder("=")
-            keyframe = series.keyframe
-            # What tifffile writes of booleans says that white is zero; its numbers are those of the array all the same.
-            inverted = keyframe.photometric == _WHITE_IS_ZERO and dtype.kind in "bu" and not keyframe.is_shaped
-        except Exception as error:  # a damaged header fails anywhere in tifffile
-            raise DataError(f"{path} is no TIFF that can be read: {short_of(error)}. {_AGAIN}") from error
+    with _Warnings() as said, _opening(path):
+        file = tifffile.TiffFile(path)
+        count = len(file.pages)
+        listed = [one for one in file.series if not one.keyframe.is_reduced] or file.series
+        kind = np.dtype(listed[0].dtype)
     broken = [text for text in said.texts if "invalid page offset" in text or "invalid value offset" in text]
     if broken:
         raise DataError(f"{path} is a truncated TIFF: it ends after {count} of its pages. {_AGAIN}")
-    if dtype.kind not in "biuf":
-        raise DataError(f"{path} holds {dtype}. Write it as whole numbers or floats.")
+    if kind.kind not in "biuf":
+        raise DataError(f"{path} holds {kind}. Write it as whole numbers or floats.")
+    with _opening(path):
+        return _described(path, file, list(listed))
+
+
+@contextlib.contextmanager
+def _opening(path: Path) -> Iterator[None]:
+    """Name the file where its header is damaged, which fails anywhere in tifffile."""
+    try:
+        yield
+    except EquipoiseError:
+        raise
+    except Exception as error:
+        raise DataError(f"{path} is no TIFF that can be read: {short_of(error)}. {_AGAIN}") from error
+
+
+def _described(path: Path, file: Any, listed: list[Any]) -> Volume:
+    series = listed[0]
+    shape, dtype = tuple(map(int, series.shape)), np.dtype(series.dtype).newbyteorder("=")
+    keyframe = series.keyframe
+    # What tifffile writes of booleans says that white is zero; its numbers are those of the array all the same.
+    inverted = keyframe.photometric == _WHITE_IS_ZERO and dtype.kind in "bu" and not keyframe.is_shaped
     notes: tuple[str, ...] = (
         (f"{path.name} says that white is zero: its values are turned round, as viewers do.",) if inverted else ()
     )
-    alike = len(listed) > 1 and all(_alike(listed[0], one) for one in listed)
+    alike = len(listed) > 1 and all(_alike(series, one) for one in listed)
     axes = series.axes
     if alike:  # written one by one: together they are a stack
         shape, axes = (len(listed), *shape), f"Q{axes}"
     elif len(listed) > 1:
         notes += (f"{path.name} holds {len(listed)} images of different shapes; the first, {shape}, is read.",)
     raw = None if inverted or alike else _raw(path, file, series, shape)
-    source: Source = raw or TiffSource(path, list(listed) if alike else [series], shape, dtype, inverted)
+    source: Source = raw or TiffSource(path, listed if alike else [series], shape, dtype, inverted)
     tags = file.pages.first.tags
     geo = {number: tags[number].value for number in _GEO if number in tags}
     return Volume(path, shape, dtype, axes, source, "tiff", _spacing(file, axes), None, geo, notes)
