@@ -181,15 +181,8 @@ class TiffSource:
                 return np.zeros(whole, self._dtype)
             return self._right(page.asarray(maxworkers=1)).reshape(whole)
 
-    @contextlib.contextmanager
-    def _reading(self, what: str) -> Iterator[None]:
-        """Name the file where anything goes wrong: codecs have errors of their own, and a header may hold anything."""
-        try:
-            yield
-        except EquipoiseError:
-            raise
-        except Exception as error:
-            raise self._damaged(f"{what} ({short_of(error)})") from error
+    def _reading(self, what: str) -> contextlib.AbstractContextManager[None]:
+        return _named(lambda why: self._damaged(f"{what} ({why})"))
 
     def _right(self, pixels: NDArray[Any]) -> NDArray[Any]:
         pixels = pixels.astype(self._dtype, copy=False)
@@ -224,15 +217,19 @@ def open_tiff(path: Path) -> Volume:
         return _described(path, file, list(listed))
 
 
+def _opening(path: Path) -> contextlib.AbstractContextManager[None]:
+    return _named(lambda why: DataError(f"{path} is no TIFF that can be read: {why}. {_AGAIN}"))
+
+
 @contextlib.contextmanager
-def _opening(path: Path) -> Iterator[None]:
-    """Name the file where its header is damaged, which fails anywhere in tifffile."""
+def _named(error_of: Callable[[str], DataError]) -> Iterator[None]:
+    """Name the file where anything goes wrong: codecs have errors of their own, and a header may hold anything."""
     try:
         yield
     except EquipoiseError:
         raise
     except Exception as error:
-        raise DataError(f"{path} is no TIFF that can be read: {short_of(error)}. {_AGAIN}") from error
+        raise error_of(short_of(error)) from error
 
 
 def _described(path: Path, file: Any, listed: list[Any]) -> Volume:

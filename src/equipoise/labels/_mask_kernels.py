@@ -11,11 +11,8 @@ each, since adding to one cell twice in a row waits.
 from __future__ import annotations
 
 import functools
-import inspect
-from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
@@ -23,10 +20,12 @@ from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from equipoise._compiled import compiled
+
 LANES = 2048  # pixels that are compared at a time: their sums stay in the first cache
 _ROWS = 255  # of lanes, after which a sum of one byte could overflow
 _CELLS = 1 << 16
-FEW = 32
+FEW = 32  # a table has an entry for half a byte, and one bit more is told by a subtraction
 _SHUFFLES = "+avx2" in cpu_target.target_context.codegen().magic_tuple()[2].split(",")
 _LOOKED_UP = FEW if _SHUFFLES else 8  # values below this: comparing with more costs more than a table of cells
 _VECTOR = 32  # pixels that are looked up at a time
@@ -40,15 +39,6 @@ _LONG = ir.IntType(64)
 _cgutils: Any = cgutils  # has no types
 _LOW, _QUARTER, _HALF, _REST = np.uint64(0xFFFF), np.uint64(16), np.uint64(32), np.uint64(48)
 _SKEW, _SKEW_BY = np.uint64(8), np.uint64(4)  # rows of the table that are 1,024 bytes apart would fight for cache lines
-
-
-def _compiled(function: Callable[..., Any]) -> Any:
-    """Compile for any thread; keep the result on disk where there is a place for it."""
-    plain = inspect.unwrap(function)
-    try:
-        return numba.njit(nogil=True, cache=True)(plain)
-    except RuntimeError:  # no folder can be written: neither the package's nor the user's
-        return numba.njit(nogil=True)(plain)
 
 
 def _count_two(pixels, one, other, ones, others):  # type: ignore[no-untyped-def]
@@ -78,7 +68,7 @@ def _add_run(word, run, one, two, three, four):  # type: ignore[no-untyped-def]
     four[d + ((d >> _SKEW) << _SKEW_BY)] += run
 
 
-_add_run_fast = _compiled(_add_run)
+_add_run_fast = compiled(_add_run)
 
 
 def _add_words(words, tables):  # type: ignore[no-untyped-def]
@@ -134,8 +124,8 @@ def _add_group(capacity: int, builder: Any, start: Any, sums: Any) -> Any:
     What is written returns the bits that any of the pixels has.
     """
     pixels = builder.inttoptr(start, _BYTES.as_pointer())
-    wide = [_cgutils.alloca_once_value(builder, _bytes(0)) for _ in range(capacity)]
-    met = _cgutils.alloca_once_value(builder, _bytes(0))
+    wide = [_cgutils.alloca_once(builder, _BYTES) for _ in range(capacity)]
+    met = _cgutils.alloca_once(builder, _BYTES)
     for cell in (*wide, met):
         builder.store(_bytes(0), cell)
     with _cgutils.for_range(builder, _LONG(_TURNS)) as turn:
@@ -197,9 +187,9 @@ def _add_few(pixels, limit, sums):  # type: ignore[no-untyped-def]
     return added
 
 
-count_two = _compiled(_count_two)
-add_few = _compiled(_add_few)
-add_words = _compiled(_add_words)
+count_two = compiled(_count_two)
+add_few = compiled(_add_few)
+add_words = compiled(_add_words)
 
 
 def empty_tables() -> NDArray[np.uint32]:

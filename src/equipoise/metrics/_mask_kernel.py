@@ -7,13 +7,14 @@ cache: no search, no logarithm, and exactly the comparison ``probability >= thre
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from equipoise._compiled import compiled
 
 ONE = 0x3F80  # the upper 16 bits of 1.0
 IGNORED = 255
@@ -94,11 +95,5 @@ def _count(labels, bits, class_, table, counts, sums):  # type: ignore[no-untype
 
 @cache
 def _kernel() -> Callable[..., int]:
-    from numba import njit  # half a second to load
-
-    plain = inspect.unwrap(_count)
-    try:
-        compiled: Callable[..., int] = njit(nogil=True, cache=True)(plain)
-    except RuntimeError:  # no folder can be written: neither the package's nor the user's
-        compiled = njit(nogil=True)(plain)
-    return compiled
+    kernel: Callable[..., int] = compiled(_count)
+    return kernel
